@@ -1,0 +1,414 @@
+"""Adapter (we call them), Dialect (we are called), and the only place that makes HTTP requests to providers.
+
+The base owns the flow, a provider fills the verbs. For every operation that its wire can say, a provider has
+
+    Adapter.write_<verb>(op) -> Request          Dialect.operation(request) -> op
+    Adapter.read_<verb>(op, reply) -> result     Dialect.write_<verb>(op, result) -> Reply
+
+and one pair for errors (``Adapter.read_error`` / ``Dialect.refuse``) and events (``Adapter.read_callback`` /
+``Dialect.write_event``). None of them writes a row, sleeps, logs or knows Django.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar, Protocol
+from urllib.parse import quote, quote_plus, urlencode
+
+import requests
+import urllib3.exceptions
+
+from . import errors
+from .types import (
+    Account,
+    Credential,
+    Event,
+    Feature,
+    Field,
+    Operation,
+    Outcome,
+    Rate,
+    RateState,
+    ReadMessages,
+    Reply,
+    Request,
+    Result,
+    Send,
+    SendResult,
+    SentRef,
+    Trace,
+)
+
+TIMEOUT = (3.05, 20.0)  # seconds: to connect, between bytes of the answer
+IDLE = 1.5  # seconds; a connection idle for longer may be closing under us, and then nobody knows what was taken
+BODY_KEPT = 20_000  # characters of a body that a trace keeps
+REPLY_LIMIT = 16 * 1024 * 1024  # bytes of an answer that we are willing to read
+
+Transport = Callable[[Request], Reply]
+
+
+class HttpTransport:
+    """Makes requests to one base URL over kept connections. Safe to share between threads."""
+
+    def __init__(self, base_url: str, pool: int = 8) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.session = requests.Session()
+        self.session.trust_env = False  # no proxy or netrc by accident, and a third less CPU
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=pool, max_retries=0)
+        self.session.mount("https://", adapter)
+        self.session.mount("http://", adapter)
+        self.last_used = 0.0
+
+    def __call__(self, request: Request) -> Reply:
+        """Raises Unreachable when nothing can have left, Uncertain when something may have."""
+        if time.monotonic() - self.last_used > IDLE:
+            self.session.close()
+        try:
+            return self._exchange(request)
+        except (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+            raise errors.Unreachable(f"The provider could not be reached: {_reason(error)}") from error
+        except requests.ConnectionError as error:
+            if _never_connected(error):
+                raise errors.Unreachable(f"The provider could not be reached: {_reason(error)}") from error
+            raise errors.Uncertain(f"The connection broke before an answer came: {_reason(error)}") from error
+        except requests.Timeout as error:
+            raise errors.Uncertain(f"No answer came within {TIMEOUT[1]:.0f} seconds.") from error
+        except requests.RequestException as error:
+            raise errors.Uncertain(f"The answer broke off: {_reason(error)}") from error
+        finally:
+            self.last_used = time.monotonic()
+
+    def _exchange(self, request: Request) -> Reply:
+        url = self.base_url + request.path + (f"?{urlencode(request.query)}" if request.query else "")
+        with self.session.request(
+            request.method,
+            url,
+            data=request.body or None,
+            headers={"user-agent": "smsdash", **request.headers},
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            body = b"".join(_bounded(response.iter_content(65536)))
+            return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+
+
+def _bounded(chunks: Iterable[bytes]) -> Iterable[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > REPLY_LIMIT:
+            raise errors.BadAnswer("The provider's answer is far too long to be one.")
+        yield chunk
+
+
+def _never_connected(error: requests.ConnectionError) -> bool:
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+
+
+def _reason(error: Exception) -> str:
+    """The innermost words of a nested connection error: 'Connection refused', not three object addresses."""
+    words = str(error)
+    for separator in ("] ", "Error('", ", '", ": "):
+        words = words.rsplit(separator, 1)[-1]
+    return words.strip("'\")( ")[:200] or type(error).__name__
+
+
+class Adapter(ABC):
+    """One account's way to its provider. Subclasses declare what their wire can do and fill the verbs."""
+
+    kind: ClassVar[str]  # the slug in URLs, commands and rows
+    label: ClassVar[str]  # what people read
+    doc_url: ClassVar[str] = ""
+    base_url_example: ClassVar[str]
+    base_url_ends: ClassVar[str] = ""  # what a right base URL ends in; forms check it
+    supports: ClassVar[frozenset[Feature]]
+    fields: ClassVar[tuple[Field, ...]]
+    rates: ClassVar[tuple[Rate, ...]] = ()  # published limits, all at once
+    max_batch: ClassVar[int] = 1  # recipients in one request
+    mixed_texts: ClassVar[bool] = False  # may they have different texts?
+    max_text: ClassVar[int | None] = None  # characters; None: no stated limit
+    poll_after: ClassVar[float | None] = None  # seconds until a status is worth asking for; None: never
+    concurrency: ClassVar[int] = 4  # requests under way at once
+
+    def __init__(self, account: Account, transport: Transport | None = None) -> None:
+        self.account = account
+        self.transport = transport or HttpTransport(account.base_url, pool=self.concurrency)
+
+    # -- the flow, the same for all --
+
+    def call(self, op: Operation, traces: list[Trace] | None = None) -> Any:
+        """Do one operation over HTTP and return its result (see each operation in types.py).
+
+        Appends the exchange to ``traces``. Raises a ProviderError, and nothing else.
+        """
+        request = self.write(op)
+        at, start = datetime.now(UTC), time.monotonic()
+        reply: Reply | None = None
+        failure = ""
+        try:
+            reply = self.transport(request)
+            return self.read(op, reply)
+        except errors.ProviderError as error:
+            failure = str(error)
+            raise
+        finally:
+            if traces is not None:
+                traces.append(self._trace(op, request, reply, at, time.monotonic() - start, failure))
+
+    def send(self, op: Send, traces: list[Trace] | None = None) -> SendResult:
+        """Hand messages over; one outcome for each message, in their order and with their refs."""
+        result: SendResult = self.call(op, traces)
+        if len(result.outcomes) != len(op.messages):
+            raise errors.BadAnswer(
+                f"The provider answered for {len(result.outcomes)} of {len(op.messages)} messages."
+            )
+        return result
+
+    def write(self, op: Operation) -> Request:
+        """The request for an operation. Raises Unsupported when this wire cannot say it."""
+        self._check_supported(op)
+        request: Request = getattr(self, f"write_{op.verb}")(op)
+        return request
+
+    def read(self, op: Operation, reply: Reply) -> Result:
+        """The result in a reply. Raises the error that the reply means, BadAnswer when it means nothing."""
+        try:
+            error = self.read_error(op, reply)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            error = None
+        if error := error or status_error(reply):
+            if isinstance(error, errors.RateLimited) and error.retry_after is None:
+                error.state = rate_state(reply.headers)
+                error.retry_after = retry_after(reply.headers)
+            raise error
+        try:
+            result: Result = getattr(self, f"read_{op.verb}")(op, reply)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
+            raise errors.BadAnswer(f"The provider's answer could not be understood: {excerpt(reply)}") from fault
+        return result
+
+    def _check_supported(self, op: Operation) -> None:
+        needs = {op.feature}
+        if isinstance(op, ReadMessages) and (op.group or op.status or op.device or op.start or op.end or not op.id):
+            needs = {Feature.SEARCH}
+        if isinstance(op, Send):
+            needs |= self._send_needs(op)
+        if missing := needs - self.supports:
+            raise errors.Unsupported(feature=sorted(missing)[0])
+
+    def _send_needs(self, op: Send) -> set[Feature]:
+        if len(op.messages) > self.max_batch:
+            raise errors.Unsupported(f"At most {self.max_batch} recipients fit in one request.")
+        if not self.mixed_texts and len({(m.text, m.type, m.attachments) for m in op.messages}) > 1:
+            raise errors.Unsupported("All recipients of one request get the same text.")
+        wanted = {
+            Feature.SCHEDULE: op.schedule is not None,
+            Feature.SENDER_ID: bool(op.sender),
+            Feature.MMS: any(m.type == "mms" for m in op.messages),
+            Feature.DEVICES: bool(op.devices.targets or op.devices.spread),
+            Feature.CONTACTS: bool(op.list_id),
+        }
+        return {feature for feature, asked in wanted.items() if asked}
+
+    # -- what a provider fills --
+
+    def read_error(self, op: Operation, reply: Reply) -> errors.ProviderError | None:
+        """The error in the provider's own words, or None. Plain HTTP statuses are understood without it."""
+        return None
+
+    def read_callback(self, request: Request) -> tuple[Event, ...]:
+        """The events in a post to our callback. Checks the signature first, over the raw bytes.
+
+        Raises BadSignature or BadCallback. Unknown events are left out, not refused.
+        """
+        raise errors.Unsupported("This kind of account posts nothing back.")
+
+    def polls(self, sent: Sequence[SentRef]) -> tuple[ReadMessages, ...]:
+        """The requests that learn the status of ``sent``: one each, unless the wire can ask for many."""
+        return tuple(ReadMessages(id=ref.provider_id) for ref in sent)
+
+    # -- traces --
+
+    @property
+    def secrets(self) -> list[str]:
+        """The values of secret fields, and each form in which they can stand in a request. Longest first."""
+        found = set()
+        for field in self.fields:
+            if value := field.secret and self.account.credentials.get(field.name, ""):
+                found |= {value, quote(value, safe=""), quote_plus(value)}
+        return sorted(found, key=len, reverse=True)
+
+    def _trace(
+        self, op: Operation, request: Request, reply: Reply | None, at: datetime, seconds: float, error: str
+    ) -> Trace:
+        hide = _Redactor(self.secrets)
+        return Trace(
+            verb=op.verb,
+            method=request.method,
+            url=hide(self.account.base_url.rstrip("/") + request.path + _query(request)),
+            request_headers={k: hide.header(k, v) for k, v in request.headers.items()},
+            request_body=hide(_text(request.body)),
+            at=at,
+            seconds=seconds,
+            status=reply.status if reply else None,
+            reply_headers={k: hide.header(k, v) for k, v in reply.headers.items()} if reply else {},
+            reply_body=hide(_text(reply.body)) if reply else "",
+            error=hide(error),
+            rate=rate_state(reply.headers) if reply else None,
+        )
+
+
+class _Redactor:
+    HEADERS = frozenset({"authorization", "cookie", "set-cookie", "x-sg-signature", "x-smsprovider-signature"})
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        self.secrets = secrets
+
+    def __call__(self, text: str) -> str:
+        for secret in self.secrets:
+            text = text.replace(secret, "•••")
+        return text
+
+    def header(self, name: str, value: str) -> str:
+        return "•••" if name.lower() in self.HEADERS else self(value)
+
+
+def _query(request: Request) -> str:
+    return f"?{urlencode(request.query)}" if request.query else ""
+
+
+def _text(body: bytes) -> str:
+    text = body.decode(errors="replace").replace("\x00", "\ufffd")
+    return text if len(text) <= BODY_KEPT else text[:BODY_KEPT] + f"… ({len(text)} characters)"
+
+
+def basic_auth(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def excerpt(reply: Reply) -> str:
+    """The first words of an answer, for a sentence that a person reads."""
+    text = " ".join(_text(reply.body).split())
+    return f"HTTP {reply.status}, “{text[:120]}{'…' if len(text) > 120 else ''}”" if text else f"HTTP {reply.status}, empty"
+
+
+def status_error(reply: Reply) -> errors.ProviderError | None:
+    """What an HTTP status means when the body says nothing better.
+
+    503 is the one 5xx that says the request was not worked on; after any other nobody knows.
+    """
+    status = reply.status
+    if status < 300:
+        return None
+    if 300 <= status < 400 or status in (404, 405):
+        return errors.WrongAddress(f"There is no such API at this address ({excerpt(reply)}). Check the base URL.")
+    known: dict[int, type[errors.ProviderError]] = {
+        401: errors.KeyRefused,
+        402: errors.NoCredits,
+        403: errors.KeyRefused,
+        429: errors.RateLimited,
+        503: errors.Unavailable,
+    }
+    if kind := known.get(status):
+        return kind(retry_after=retry_after(reply.headers)) if kind.retry else kind()
+    if status >= 500:
+        return errors.Uncertain(f"The provider failed while it had the message ({excerpt(reply)}).", code=str(status))
+    return errors.Rejected(f"The provider refused the request ({excerpt(reply)}).", code=str(status))
+
+
+def rate_state(headers: Mapping[str, str]) -> RateState | None:
+    """``X-RateLimit-Limit/-Remaining/-Reset`` as seed 002 sends them; Reset is seconds until the reset."""
+    try:
+        return RateState(*(int(headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining", "reset")))
+    except (KeyError, ValueError):
+        return None
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from ``Retry-After`` (seconds or an HTTP date) or else ``X-RateLimit-Reset``."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        state = rate_state(headers)
+        return float(state.reset) if state else None
+
+
+def same_for_all(op: Send, outcome: Outcome) -> tuple[Outcome, ...]:
+    """One outcome for each message of a request that was answered as a whole."""
+    return tuple(
+        Outcome(
+            status=outcome.status,
+            ref=message.ref,
+            number=message.number,
+            provider_id=outcome.provider_id,
+            group=outcome.group,
+            problem=outcome.problem,
+            cost=outcome.cost,
+        )
+        for message in op.messages
+    )
+
+
+class Service(Protocol):
+    """What stands behind a Dialect: smsdash itself, or the sandbox's carrier."""
+
+    def handle(self, op: Operation) -> Result:
+        """Do the operation. Raises ProviderError for anything the caller should read."""
+
+    def limits(self) -> RateState | None:
+        """The caller's rate window after this request; None: not limited."""
+
+
+class Dialect(ABC):
+    """One wire format as its server: reads requests, writes answers, errors and events."""
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def credential(self, request: Request) -> Credential:
+        """Who calls. Raises KeyRefused when nothing is given, InvalidRequest when the body cannot be read."""
+
+    @abstractmethod
+    def operation(self, request: Request) -> Operation:
+        """What is asked. Raises NotFound or InvalidRequest (or a child of Rejected that fits better)."""
+
+    @abstractmethod
+    def refuse(self, error: errors.ProviderError) -> Reply:
+        """The error in this wire's shape."""
+
+    def write(self, op: Operation, result: Result) -> Reply:
+        reply: Reply = getattr(self, f"write_{op.verb}")(op, result)
+        return reply
+
+    def with_limits(self, reply: Reply, state: RateState | None) -> Reply:
+        """The reply with this wire's rate-limit headers, where it has any."""
+        return reply
+
+    def write_event(self, event: Event, secret: str) -> Request | None:
+        """The signed post to a callback (``path`` empty); None where the wire has no such event."""
+        return None
+
+
+def serve(dialect: Dialect, request: Request, login: Callable[[Credential], Service]) -> Reply:
+    """Answer one request of a wire: who, what, do, write. ``login`` raises KeyRefused."""
+    service: Service | None = None
+    try:
+        service = login(dialect.credential(request))
+        op = dialect.operation(request)
+        reply = dialect.write(op, service.handle(op))
+    except errors.ProviderError as error:
+        reply = dialect.refuse(error)
+    return dialect.with_limits(reply, service.limits() if service else None)

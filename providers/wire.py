@@ -1,0 +1,107 @@
+"""Reading and writing what all the wires are made of: JSON, forms, truth values, times, numbers.
+
+Standard library only. Readers raise ValueError for what they cannot read; callers say what it means.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, tzinfo
+from email.parser import BytesParser
+from email.policy import HTTP
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from .types import Request
+
+FORM = "application/x-www-form-urlencoded"
+
+_NOISE = re.compile(r"[\s\-.()\u00a0]+")
+_E164 = re.compile(r"\+?[0-9]{7,15}", re.ASCII)
+_SHORT_CODE = re.compile(r"[0-9]{3,6}", re.ASCII)
+_FALSE = {"", "0", "false", "null", "none", "off", "no"}
+
+
+def load_json(body: bytes) -> Any:
+    """Parse a JSON body in UTF-8 (with or without BOM). NaN, Infinity and lone surrogates are refused."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is not JSON")
+
+    value = json.loads(body.decode("utf-8-sig"), parse_constant=refuse)
+    json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate cannot be stored or sent on
+    return value
+
+
+def dump_json(value: Any) -> bytes:
+    """Write JSON as JavaScript's ``JSON.stringify`` does: compact, keys in order, non-ASCII raw, ``/`` bare."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def dump_form(pairs: Iterable[tuple[str, str]]) -> bytes:
+    return urlencode(list(pairs)).encode()
+
+
+def read_form(request: Request) -> dict[str, str]:
+    """All named values of a request: query, then an urlencoded or multipart body; the last of a name wins."""
+    return dict([*request.query, *_body_pairs(request)])
+
+
+def _body_pairs(request: Request) -> list[tuple[str, str]]:
+    content_type = request.headers.get("content-type", "")
+    if not request.body:
+        return []
+    if content_type.lower().startswith("multipart/form-data"):
+        return _multipart(content_type, request.body)
+    return parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+
+
+def _multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    if not message.is_multipart():
+        raise ValueError("The multipart body has no parts.")
+    pairs = []
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        payload = part.get_payload(decode=True)
+        if isinstance(name, str) and isinstance(payload, bytes):
+            pairs.append((name, payload.decode()))
+    return pairs
+
+
+def truth(value: object) -> bool:
+    """0, false, empty and null are false, in any case of letters; everything else is true (seed 004)."""
+    return str(value if value is not None else "").strip().lower() not in _FALSE
+
+
+def clean_number(text: str) -> str:
+    """A number of the shape of E.164 with its ``+``, or a short code, from any spelling of it.
+
+    Spaces, dashes, dots and brackets are dropped and a leading 00 is read as +. Bare digits (7 to 15) get a +.
+    Whether the number can exist is not asked here. Raises ValueError with a sentence.
+    """
+    bare = _NOISE.sub("", text)
+    if bare.startswith("00"):
+        bare = "+" + bare[2:]
+    if _SHORT_CODE.fullmatch(bare):
+        return bare
+    if not _E164.fullmatch(bare):
+        raise ValueError(f"“{text[:40]}” is not a phone number: write + and 7 to 15 digits.")
+    return "+" + bare.removeprefix("+")
+
+
+def parse_time(text: str, zone: tzinfo = UTC) -> datetime:
+    """ISO 8601 with or without a zone (``+02:00``, ``+0600``, ``Z``); without one it is in ``zone``."""
+    moment = datetime.fromisoformat(text.strip())
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def from_timestamp(seconds: str | float) -> datetime:
+    """Unix seconds. Raises ValueError when they are not a time that can be."""
+    try:
+        return datetime.fromtimestamp(float(seconds), UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"“{seconds}” is not a Unix time in seconds.") from error
