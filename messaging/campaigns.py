@@ -1,0 +1,137 @@
+"""From a draft to message rows: check, submit, expand."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from providers.models import ProviderAccount
+from providers.types import Feature, MessageType, Status
+
+from . import ledger, wakeup
+from .models import Campaign, Message
+from .segments import measure
+
+AT_ONCE = 2_000  # recipients whose rows are made in the request that submits them
+SLICE = 10_000  # rows a transaction of the background expansion makes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be sent. ``numbers``: E.164, each once. ``due_at`` None: now."""
+
+    account: ProviderAccount
+    numbers: Sequence[str]
+    text: str
+    sender: str = ""
+    attachments: Sequence[str] = ()
+    due_at: datetime | None = None
+    priority: int = 0
+    name: str = ""
+    token: uuid.UUID = field(default_factory=uuid.uuid4)
+    user: Any = None
+
+    @property
+    def type(self) -> MessageType:
+        return MessageType.MMS if self.attachments else MessageType.SMS
+
+
+def check(draft: Draft) -> dict[str, str]:
+    """What stands against sending the draft, by field: a sentence each. Empty: it can be sent."""
+    kind = draft.account.kind_class
+    found = {}
+    if not draft.numbers:
+        found["numbers"] = _("There is nobody to send to. Enter at least one phone number.")
+    if not draft.text.strip() and not draft.attachments:
+        found["text"] = _("The message is empty. Write a text.")
+    if "\x00" in draft.text:
+        found["text"] = _("The text holds a character that cannot be sent (NUL). Remove it.")
+    if kind.max_text is not None and len(draft.text) > kind.max_text:
+        found["text"] = _("%(kind)s takes at most %(limit)d characters; this text has %(length)d.") % {
+            "kind": kind.label,
+            "limit": kind.max_text,
+            "length": len(draft.text),
+        }
+    if draft.sender and Feature.SENDER_ID not in kind.supports:
+        found["sender"] = _("%(kind)s does not let a sender ID be chosen. Leave it empty.") % {"kind": kind.label}
+    if draft.attachments and Feature.MMS not in kind.supports:
+        found["attachments"] = _("%(kind)s cannot send MMS.") % {"kind": kind.label}
+    if not draft.account.enabled:
+        found["account"] = _("This account is switched off. Choose another one, or switch it on.")
+    return found
+
+
+def submit(draft: Draft) -> Campaign:
+    """Accept a draft that ``check`` found nothing against. The same token twice gives the first campaign.
+
+    Small ones have their rows at once; the rest is made in the background.
+    """
+    with transaction.atomic():
+        campaign, new = Campaign.objects.get_or_create(
+            token=draft.token,
+            defaults={
+                "name": draft.name,
+                "account": draft.account,
+                "text": draft.text,
+                "sender": draft.sender,
+                "type": draft.type.value,
+                "attachments": list(draft.attachments),
+                "priority": draft.priority,
+                "due_at": draft.due_at or timezone.now(),
+                "recipients": list(draft.numbers),
+                "total": len(draft.numbers),
+                "created_by": draft.user,
+            },
+        )
+        if not new:
+            return campaign
+        if campaign.total <= AT_ONCE:
+            expand_slice(campaign)
+    if campaign.expanded < campaign.total:
+        wakeup.expand(campaign.pk)
+    wakeup.drain(campaign.account_id)
+    return campaign
+
+
+def expand(campaign_id: int) -> None:
+    """Make the missing rows, a slice a transaction. Safe to run twice, at once, and after a crash."""
+    more = True
+    while more:
+        with transaction.atomic():
+            campaign = Campaign.objects.select_for_update().get(pk=campaign_id)
+            more = expand_slice(campaign)
+        wakeup.drain(campaign.account_id)
+
+
+def expand_slice(campaign: Campaign) -> bool:
+    """The next rows of a campaign, in the caller's transaction. True while there are more."""
+    numbers = campaign.recipients[campaign.expanded : campaign.expanded + SLICE]
+    parts = measure(campaign.text).parts
+    ledger.insert([_message(campaign, number, parts) for number in numbers])
+    campaign.expanded += len(numbers)
+    campaign.save(update_fields=["expanded"])
+    return campaign.expanded < campaign.total
+
+
+def _message(campaign: Campaign, number: str, parts: int) -> Message:
+    later = campaign.due_at > timezone.now()
+    return Message(
+        account_id=campaign.account_id,
+        campaign=campaign,
+        number=number,
+        text=campaign.text,
+        sender=campaign.sender,
+        type=campaign.type,
+        attachments=campaign.attachments,
+        segments=parts,
+        priority=campaign.priority,
+        due_at=campaign.due_at,
+        status=(Status.SCHEDULED if later else Status.QUEUED).value,
+    )

@@ -1,0 +1,162 @@
+"""Rows of the providers room: accounts, their rate windows, and the trace of every call."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from decimal import Decimal
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from . import registry
+from .base import Adapter
+from .encryption import EncryptedJSONField
+from .types import Account, Credits, Feature, Rate
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(24)
+
+
+class ProviderAccount(models.Model):
+    """An account at a provider. ``kind`` is the slug of a file in adapters/; new kinds need no migration.
+
+    ``paused_reason`` empty: sending. A pause by an operator or by an error for the whole account keeps the
+    queue as it is. ``rates`` are texts like ``100/minute``; empty: the kind's published ones.
+    """
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    kind = models.SlugField(_("kind"), max_length=30, db_index=False)
+    base_url = models.URLField(_("base URL"), max_length=300)
+    credentials = EncryptedJSONField(_("credentials"), default=dict)
+    hints = models.JSONField(default=dict, editable=False, help_text="Last four characters of each secret.")
+    sender = models.CharField(_("default sender ID"), max_length=20, blank=True)
+    rates = models.JSONField(_("rate limits"), default=list, blank=True)
+    enabled = models.BooleanField(_("enabled"), default=True)
+    paused_reason = models.CharField(_("paused because"), max_length=300, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    credits = models.DecimalField(_("credits"), max_digits=14, decimal_places=4, null=True, blank=True, editable=False)
+    credits_unlimited = models.BooleanField(default=False, editable=False)
+    credits_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    callback_token = models.CharField(max_length=40, unique=True, default=new_token, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("provider account")
+        verbose_name_plural = _("provider accounts")
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.kind not in registry.kinds():
+            raise ValidationError({"kind": _("There is no such kind of provider.")})
+        try:
+            self.rates = [str(Rate.parse(rate)) for rate in self.rates]
+        except ValueError as error:
+            raise ValidationError({"rates": str(error)}) from error
+
+    @property
+    def kind_class(self) -> type[Adapter]:
+        return registry.adapter_class(self.kind)
+
+    def can(self, feature: Feature) -> bool:
+        return feature in self.kind_class.supports
+
+    @property
+    def sending(self) -> bool:
+        return self.enabled and not self.paused_reason
+
+    @property
+    def windows(self) -> tuple[Rate, ...]:
+        """The rate limits in force, all at once."""
+        return tuple(Rate.parse(rate) for rate in self.rates) or self.kind_class.rates
+
+    @property
+    def balance(self) -> Credits | None:
+        """None: not known."""
+        if self.credits_seen_at is None:
+            return None
+        return Credits(None if self.credits_unlimited else self.credits)
+
+    @property
+    def callback_url(self) -> str:
+        return settings.SMSDASH_PUBLIC_URL + reverse("callbacks", args=[self.callback_token])
+
+    def adapter(self) -> Adapter:
+        """A fresh adapter with its own connections. Holds the credentials in clear: do not keep or print it."""
+        return self.kind_class(Account(self.base_url, dict(self.credentials), self.sender))
+
+    def set_credentials(self, values: dict[str, str]) -> None:
+        """Replace the named credentials (an empty value keeps the stored one) and their hints."""
+        self.credentials = {**self.credentials, **{name: value for name, value in values.items() if value}}
+        secret = {field.name for field in self.kind_class.fields if field.secret}
+        self.hints = {name: value[-4:] for name, value in self.credentials.items() if name in secret and len(value) > 8}
+
+    def saw_credits(self, balance: Credits | None) -> None:
+        """Keep what the provider said is left."""
+        if balance is None:
+            return
+        self.credits, self.credits_unlimited = balance.amount, balance.unlimited
+        self.credits_seen_at = timezone.now()
+        self.save(update_fields=["credits", "credits_unlimited", "credits_seen_at"])
+
+    def pause(self, reason: str) -> None:
+        self.paused_reason, self.paused_at = reason[:300], timezone.now()
+        self.save(update_fields=["paused_reason", "paused_at", "updated_at"])
+
+    def resume(self) -> None:
+        self.paused_reason, self.paused_at = "", None
+        self.save(update_fields=["paused_reason", "paused_at", "updated_at"])
+
+
+class RateWindow(models.Model):
+    """One rate limit of one account. ``next_at`` (Unix seconds, the database's clock): when the next request
+    may go if nothing was saved up; see pacing.py."""
+
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="rate_windows")
+    seconds = models.PositiveIntegerField()
+    next_at = models.FloatField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["account", "seconds"], name="one_window_per_length")]
+
+    def __str__(self) -> str:
+        return f"{self.account_id}: {self.seconds} s"
+
+
+class Exchange(models.Model):
+    """The trace of one call to a provider, secrets cut out. Messages point to it by its id."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="exchanges")
+    at = models.DateTimeField(db_index=True)
+    verb = models.CharField(max_length=20)
+    method = models.CharField(max_length=8)
+    url = models.TextField()
+    request_headers = models.JSONField(default=dict)
+    request_body = models.TextField(blank=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    reply_headers = models.JSONField(default=dict)
+    reply_body = models.TextField(blank=True)
+    milliseconds = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = _("exchange")
+        verbose_name_plural = _("exchanges")
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+def pretty_amount(amount: Decimal) -> str:
+    """1229, 0.01, 98.5: no trailing zeros and no exponent."""
+    return f"{amount.normalize():f}"

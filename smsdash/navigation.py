@@ -1,0 +1,56 @@
+"""The entries of the side navigation, and who sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    name: str  # of the URL
+    label: Promise
+    icon: str  # of lucide
+    permission: str
+
+    @property
+    def url(self) -> str:
+        return reverse(self.name)
+
+
+GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
+    (
+        "",
+        (
+            Entry("overview", _("Overview"), "layout-dashboard", "messaging.view_message"),
+            Entry("messaging-compose", _("Compose"), "square-pen", "messaging.add_message"),
+            Entry("messaging-log", _("Message log"), "list", "messaging.view_message"),
+        ),
+    ),
+    (
+        _("Infrastructure"),
+        (Entry("providers-accounts", _("Provider accounts"), "plug", "providers.view_provideraccount"),),
+    ),
+)
+
+
+def context(request: HttpRequest) -> dict[str, Any]:
+    """Template context: the groups with the entries this person may open."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return {}
+    groups = []
+    for label, entries in GROUPS:
+        if seen := [entry for entry in entries if user.has_perm(entry.permission)]:
+            groups.append((label, seen))
+    return {"navigation": groups, "demo": settings.SMSDASH_DEMO}
+
+
+
+

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+
+from messaging.callbacks import callback
+
+from . import health, views
+from .login import Login
+
+urlpatterns = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("login/", Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("login/account/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+    path("callbacks/<str:token>/", callback, name="callbacks"),
+    path("", views.overview, name="overview"),
+    path("", include("messaging.urls")),
+    path("", include("providers.urls")),
+]
+if settings.SMSDASH_DEMO:
+    urlpatterns.append(path("sandbox/", include("sandbox.urls")))
