@@ -12,9 +12,11 @@ and one pair for errors (``Adapter.read_error`` / ``Dialect.refuse``) and events
 from __future__ import annotations
 
 import base64
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Protocol
@@ -23,7 +25,7 @@ from urllib.parse import quote, quote_plus, urlencode
 import requests
 import urllib3.exceptions
 
-from . import errors
+from . import errors, wire
 from .types import (
     Account,
     Credential,
@@ -32,6 +34,7 @@ from .types import (
     Field,
     Operation,
     Outcome,
+    Problem,
     Rate,
     RateState,
     ReadMessages,
@@ -41,6 +44,7 @@ from .types import (
     Send,
     SendResult,
     SentRef,
+    Status,
     Trace,
 )
 
@@ -50,6 +54,16 @@ BODY_KEPT = 20_000  # characters of a body that a trace keeps
 REPLY_LIMIT = 16 * 1024 * 1024  # bytes of an answer that we are willing to read
 
 Transport = Callable[[Request], Reply]
+
+
+_BAD_URL = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
+_NO_CONNECTION = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ClosedPoolError,
+)
+_NO_HANDSHAKE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")
+"""TLS failures of the first words. Any other can come after the request went out, so it is Uncertain."""
 
 
 class HttpTransport:
@@ -65,12 +79,19 @@ class HttpTransport:
         self.last_used = 0.0
 
     def __call__(self, request: Request) -> Reply:
-        """Raises Unreachable when nothing can have left, Uncertain when something may have."""
+        """Raises Unreachable when nothing can have left, Uncertain when something may have.
+
+        WrongAddress and KeyRefused: the base URL or the credentials cannot even be written as a request.
+        """
         if time.monotonic() - self.last_used > IDLE:
             self.session.close()
         try:
             return self._exchange(request)
-        except (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
+        except _BAD_URL as error:
+            raise errors.WrongAddress("The base URL is not one. Write it as https://host/path.") from error
+        except (requests.exceptions.InvalidHeader, UnicodeError) as error:
+            raise errors.KeyRefused("The credentials hold characters that cannot be sent. Enter them again.") from error
+        except requests.ConnectTimeout as error:
             raise errors.Unreachable(f"The provider could not be reached: {_reason(error)}") from error
         except requests.ConnectionError as error:
             if _never_connected(error):
@@ -110,7 +131,9 @@ def _bounded(chunks: Iterable[bytes]) -> Iterable[bytes]:
 def _never_connected(error: requests.ConnectionError) -> bool:
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
-    return isinstance(reason, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
+    if isinstance(error, requests.exceptions.SSLError):
+        return any(word in str(reason) for word in _NO_HANDSHAKE)
+    return isinstance(reason, _NO_CONNECTION)
 
 
 def _reason(error: Exception) -> str:
@@ -157,7 +180,8 @@ class Adapter(ABC):
             reply = self.transport(request)
             return self.read(op, reply)
         except errors.ProviderError as error:
-            failure = str(error)
+            failure = _Redactor(self.secrets)(str(error))
+            error.args = (failure,)  # an answer may have repeated the key
             raise
         finally:
             if traces is not None:
@@ -167,15 +191,16 @@ class Adapter(ABC):
         """Hand messages over; one outcome for each message, in their order and with their refs."""
         result: SendResult = self.call(op, traces)
         if len(result.outcomes) != len(op.messages):
-            raise errors.BadAnswer(
-                f"The provider answered for {len(result.outcomes)} of {len(op.messages)} messages."
-            )
+            raise errors.BadAnswer(f"The provider answered for {len(result.outcomes)} of {len(op.messages)} messages.")
         return result
 
     def write(self, op: Operation) -> Request:
         """The request for an operation. Raises Unsupported when this wire cannot say it."""
         self._check_supported(op)
-        request: Request = getattr(self, f"write_{op.verb}")(op)
+        try:
+            request: Request = getattr(self, f"write_{op.verb}")(op)
+        except UnicodeError as fault:
+            raise errors.InvalidRequest("The message holds a character that cannot be sent.") from fault
         return request
 
     def read(self, op: Operation, reply: Reply) -> Result:
@@ -184,7 +209,9 @@ class Adapter(ABC):
             error = self.read_error(op, reply)
         except (LookupError, TypeError, ValueError, AttributeError):
             error = None
-        if error := error or status_error(reply):
+        if error is None and reply.status >= 300:
+            error = status_error(self._redacted(reply))
+        if error:
             if isinstance(error, errors.RateLimited) and error.retry_after is None:
                 error.state = rate_state(reply.headers)
                 error.retry_after = retry_after(reply.headers)
@@ -192,7 +219,9 @@ class Adapter(ABC):
         try:
             result: Result = getattr(self, f"read_{op.verb}")(op, reply)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
-            raise errors.BadAnswer(f"The provider's answer could not be understood: {excerpt(reply)}") from fault
+            raise errors.BadAnswer(
+                f"The provider's answer could not be understood: {excerpt(self._redacted(reply))}"
+            ) from fault
         return result
 
     def _check_supported(self, op: Operation) -> None:
@@ -243,8 +272,13 @@ class Adapter(ABC):
         found = set()
         for field in self.fields:
             if value := field.secret and self.account.credentials.get(field.name, ""):
-                found |= {value, quote(value, safe=""), quote_plus(value)}
+                quoted = {json.dumps(value, ensure_ascii=ascii)[1:-1] for ascii in (False, True)}
+                found |= {value, quote(value), quote(value, safe=""), quote_plus(value), *quoted}
         return sorted(found, key=len, reverse=True)
+
+    def _redacted(self, reply: Reply) -> Reply:
+        """The reply as a sentence may quote it: an excerpt could cut a key in two, and half would stay."""
+        return replace(reply, body=_Redactor(self.secrets)(_text(reply.body)).encode())
 
     def _trace(
         self, op: Operation, request: Request, reply: Reply | None, at: datetime, seconds: float, error: str
@@ -255,13 +289,13 @@ class Adapter(ABC):
             method=request.method,
             url=hide(self.account.base_url.rstrip("/") + request.path + _query(request)),
             request_headers={k: hide.header(k, v) for k, v in request.headers.items()},
-            request_body=hide(_text(request.body)),
+            request_body=hide.body(request.body),
             at=at,
             seconds=seconds,
             status=reply.status if reply else None,
             reply_headers={k: hide.header(k, v) for k, v in reply.headers.items()} if reply else {},
-            reply_body=hide(_text(reply.body)) if reply else "",
-            error=hide(error),
+            reply_body=hide.body(reply.body) if reply else "",
+            error=error,
             rate=rate_state(reply.headers) if reply else None,
         )
 
@@ -277,6 +311,10 @@ class _Redactor:
             text = text.replace(secret, "•••")
         return text
 
+    def body(self, body: bytes) -> str:
+        """Cut to a readable length after the secrets are out: a cut could leave half of one."""
+        return _cut(self(_text(body)))
+
     def header(self, name: str, value: str) -> str:
         return "•••" if name.lower() in self.HEADERS else self(value)
 
@@ -286,7 +324,10 @@ def _query(request: Request) -> str:
 
 
 def _text(body: bytes) -> str:
-    text = body.decode(errors="replace").replace("\x00", "\ufffd")
+    return body.decode(errors="replace").replace("\x00", "\ufffd")
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= BODY_KEPT else text[:BODY_KEPT] + f"… ({len(text)} characters)"
 
 
@@ -297,7 +338,11 @@ def basic_auth(user: str, password: str) -> str:
 def excerpt(reply: Reply) -> str:
     """The first words of an answer, for a sentence that a person reads."""
     text = " ".join(_text(reply.body).split())
-    return f"HTTP {reply.status}, “{text[:120]}{'…' if len(text) > 120 else ''}”" if text else f"HTTP {reply.status}, empty"
+    return (
+        f"HTTP {reply.status}, “{text[:120]}{'…' if len(text) > 120 else ''}”"
+        if text
+        else f"HTTP {reply.status}, empty"
+    )
 
 
 def status_error(reply: Reply) -> errors.ProviderError | None:
@@ -408,7 +453,38 @@ def serve(dialect: Dialect, request: Request, login: Callable[[Credential], Serv
     try:
         service = login(dialect.credential(request))
         op = dialect.operation(request)
-        reply = dialect.write(op, service.handle(op))
+        reply = dialect.write(op, handle(service, op))
     except errors.ProviderError as error:
         reply = dialect.refuse(error)
     return dialect.with_limits(reply, service.limits() if service else None)
+
+
+def handle(service: Service, op: Operation) -> Result:
+    """Do the operation. In a Send, what has not the shape of a number is refused alone and never gets to the service.
+
+    Raises InvalidNumber when no recipient is left, else what the service raises.
+    """
+    refused = _bad_numbers(op) if isinstance(op, Send) and not op.list_id else {}
+    if not isinstance(op, Send) or not refused:
+        return service.handle(op)
+    good = tuple(message for place, message in enumerate(op.messages) if place not in refused)
+    if not good:
+        raise errors.InvalidNumber(refused[0].text)
+    result = service.handle(replace(op, messages=good))
+    assert isinstance(result, SendResult)
+    taken = iter(result.outcomes)
+    outcomes = (
+        Outcome(Status.FAILED, number=message.number, problem=refused[place]) if place in refused else next(taken)
+        for place, message in enumerate(op.messages)
+    )
+    return replace(result, outcomes=tuple(outcomes))
+
+
+def _bad_numbers(op: Send) -> dict[int, Problem]:
+    found = {}
+    for place, message in enumerate(op.messages):
+        try:
+            wire.clean_number(message.number)
+        except ValueError as error:
+            found[place] = Problem(errors.InvalidNumber.default_code, str(error))
+    return found

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal, InvalidOperation
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl, urlencode
 from .types import Request
 
 FORM = "application/x-www-form-urlencoded"
+MAX_RECIPIENTS = 5_000  # of one request to a served wire
 
 _NOISE = re.compile(r"[\s\-.()\u00a0]+")
 _E164 = re.compile(r"\+?[0-9]{7,15}", re.ASCII)
@@ -30,9 +32,58 @@ def load_json(body: bytes) -> Any:
     def refuse(word: str) -> None:
         raise ValueError(f"{word} is not JSON")
 
-    value = json.loads(body.decode("utf-8-sig"), parse_constant=refuse)
-    json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate cannot be stored or sent on
+    try:
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=refuse)
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate cannot be stored or sent on
+    except RecursionError as error:
+        raise ValueError("The JSON is nested too deeply.") from error
     return value
+
+
+def load_object(body: bytes) -> dict[str, Any]:
+    """Parse a JSON body that has to be an object. Raises ValueError with a sentence."""
+    try:
+        value = load_json(body)
+    except ValueError as error:
+        raise ValueError("The body is not valid JSON in UTF-8.") from error
+    if not isinstance(value, dict):
+        raise ValueError("The body must be a JSON object.")
+    return value
+
+
+def plain_text(value: object, name: str) -> str:
+    """A parameter that has to be text; absent (None) is empty. Raises ValueError with a sentence."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"“{name}” must be a string.")
+    if "\x00" in value:
+        raise ValueError(f"“{name}” holds a NUL character.")
+    return value
+
+
+def recipients(value: object, name: str) -> list[str]:
+    """Numbers out of one string, a comma list or an array of these; each cleaned where it can be.
+
+    What has not the shape of a number stays as it was written, so that it can be refused alone
+    (see ``base.handle``). Raises ValueError with a sentence for anything else, for none and for too many.
+    """
+    items = value if isinstance(value, list) else [value]
+    if len(items) > MAX_RECIPIENTS:
+        raise ValueError(f"At most {MAX_RECIPIENTS:,} recipients fit in one request.")
+    found = [part.strip() for item in items for part in plain_text(item, name).split(",") if part.strip()]
+    if not found:
+        raise ValueError(f"“{name}” is missing: give at least one phone number.")
+    if len(found) > MAX_RECIPIENTS:
+        raise ValueError(f"At most {MAX_RECIPIENTS:,} recipients fit in one request.")
+    return [_cleaned(number) for number in found]
+
+
+def _cleaned(text: str) -> str:
+    try:
+        return clean_number(text)
+    except ValueError:
+        return text
 
 
 def dump_json(value: Any) -> bytes:
@@ -105,3 +156,24 @@ def from_timestamp(seconds: str | float) -> datetime:
         return datetime.fromtimestamp(float(seconds), UTC)
     except (OverflowError, OSError) as error:
         raise ValueError(f"“{seconds}” is not a Unix time in seconds.") from error
+
+
+def write_time(moment: datetime) -> str:
+    """ISO 8601 in UTC as seed 002 writes it, ``2023-12-01T15:23:45Z``: whole seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def amount(value: object) -> Decimal | None:
+    """A count or a price out of JSON (number or text); None when it is neither."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() else None
+
+
+def json_number(value: Decimal) -> int | float:
+    """98 and not 98.0: programs that count credits expect an integer where it is one."""
+    return int(value) if value == value.to_integral_value() else float(value)
