@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -100,14 +101,20 @@ def submit(draft: Draft) -> Campaign:
     return campaign
 
 
-def expand(campaign_id: int) -> None:
-    """Make the missing rows, a slice a transaction. Safe to run twice, at once, and after a crash."""
+def expand(campaign_id: int, seconds: float = 25.0) -> None:
+    """Make the missing rows, a slice a transaction, for about ``seconds``; then queue the rest.
+
+    Safe to run twice, at once, and after a crash: each slice moves ``expanded`` in its own transaction.
+    """
+    end = time.monotonic() + seconds
     more = True
-    while more:
+    while more and time.monotonic() < end:
         with transaction.atomic():
             campaign = Campaign.objects.select_for_update().get(pk=campaign_id)
             more = expand_slice(campaign)
         wakeup.drain(campaign.account_id)
+    if more:
+        wakeup.expand(campaign_id)
 
 
 def expand_slice(campaign: Campaign) -> bool:

@@ -30,6 +30,7 @@ from .models import Message
 
 log = logging.getLogger(__name__)
 
+LOOK = 0.1  # seconds between two looks at an empty queue
 MAX_ATTEMPTS = 8
 BACKOFF = 4.0  # seconds before the first retry; doubled each time, up to an hour
 UNCERTAIN_AFTER_CRASH = Problem("worker_lost", "A worker stopped while this message was being handed over.")
@@ -60,15 +61,18 @@ class Lane:
         self.adapter: Adapter = account.adapter()
         self.flying: dict[Future[Answer], Batch] = {}
         self.next_try = 0.0  # Unix seconds; not before this is a new request worth trying
+        self.held_back = False  # work waits, but the rate limit has no place before next_try
 
     def fill(self, clock: float) -> bool:
         """Start a request if there is room, allowance and work. True when one was started."""
         if clock < self.next_try or len(self.flying) >= self.adapter.concurrency or not self.account.sending:
             return False
+        self.held_back = False
         if not due(self.account.pk, limit=1):
+            self.next_try = clock + LOOK
             return False
         if wait := pacing.reserve(self.account, self.account.windows):
-            self.next_try = clock + wait
+            self.next_try, self.held_back = clock + wait, True
             return False
         batch = claim(self.account, self.adapter, self.holder)
         if batch is None:

@@ -1,0 +1,134 @@
+"""The loop that sends: one worker process, any number of accounts, one lane each."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from django.conf import settings
+
+from providers.models import ProviderAccount
+
+from . import clock, dispatch, leases, wakeup
+from .dispatch import Answer, Lane
+
+log = logging.getLogger(__name__)
+
+SLICE = 25.0  # seconds a drain works before it lets others have the worker
+LINGER = 1.0  # seconds a drain waits for more work before it lets go
+PATIENCE = 10.0  # seconds to the next place in the rate limit that a drain waits for; longer than clock.AGAIN
+PULSE = 0.05  # seconds between looks when nothing happens
+THREADS = 16  # requests under way at once in one worker process
+REFRESH = 3.0  # seconds between looks at the account's row, the lease and other accounts
+
+
+def drain(account_id: int, progress: Callable[[], None]) -> None:
+    """Send what is due for an account, and for others that are due and that nobody drains.
+
+    ``progress`` is called now and then, to show that this worker lives.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        drainer = Drainer(pool, progress)
+        try:
+            drainer.run(account_id)
+        finally:
+            drainer.close()
+
+
+class Drainer:
+    """The lanes of one worker process, driven in turn by one thread."""
+
+    def __init__(self, pool: ThreadPoolExecutor, progress: Callable[[], None]) -> None:
+        self.pool, self.progress = pool, progress
+        self.holder = f"{settings.CLUSTER_ID}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self.lanes: dict[int, Lane] = {}
+
+    def run(self, account_id: int) -> None:
+        start = worked = looked = time.monotonic()
+        self.open(account_id)
+        while self.lanes and time.monotonic() - start < SLICE and not stopping():
+            if any([self.step(pk) for pk in list(self.lanes)]) or self.busy():
+                worked = time.monotonic()
+            elif time.monotonic() - worked > LINGER:
+                break
+            if time.monotonic() - looked > REFRESH:
+                self.look_around()
+                looked = time.monotonic()
+            self.rest()
+
+    def open(self, account_id: int) -> None:
+        """Take the account's lease if it is free, and clear up after whoever held it last."""
+        account = ProviderAccount.objects.filter(pk=account_id, enabled=True, paused_reason="").first()
+        if account is None or not leases.acquire(account_id, self.holder):
+            return
+        dispatch.sweep(account_id)
+        self.lanes[account_id] = Lane(account, self.holder, self.pool)
+
+    def step(self, account_id: int) -> bool:
+        """Settle what was answered and start what may go. True when anything happened."""
+        lane = self.lanes[account_id]
+        worked = False
+        with self.keeping(account_id):
+            worked = lane.settle() > 0
+            while not stopping() and lane.fill(time.time()):
+                worked = True
+        return worked
+
+    def look_around(self) -> None:
+        self.progress()
+        for pk, lane in list(self.lanes.items()):
+            with self.keeping(pk):
+                lane.refresh()
+        for pk in clock.accounts_due():
+            if pk not in self.lanes:
+                self.open(pk)
+
+    @contextlib.contextmanager
+    def keeping(self, account_id: int) -> Iterator[None]:
+        """Drop the lane when its lease was lost. Its requests in flight are uncertain by now; their answers
+        still settle them."""
+        try:
+            yield
+        except leases.LeaseLost:
+            log.warning("The lease on account %s was lost; another worker has it", account_id)
+            lane = self.lanes.pop(account_id)
+            wait(lane.flying)
+            lane.settle()
+
+    def busy(self) -> bool:
+        """Whether a request is under way, or will be as soon as the rate limit has a place."""
+        soon = time.time() + PATIENCE
+        return any(lane.flying or (lane.held_back and lane.next_try < soon) for lane in self.lanes.values())
+
+    def rest(self) -> None:
+        flying: list[Future[Answer]] = [future for lane in self.lanes.values() for future in lane.flying]
+        if flying:
+            wait(flying, timeout=PULSE, return_when=FIRST_COMPLETED)
+        else:
+            time.sleep(PULSE)
+
+    def close(self) -> None:
+        """Wait for the requests in flight, settle them and let the accounts go; wake the next for what is left.
+
+        Whoever submits a message while an account is held queues no wake-up, so this looks once more after the
+        release.
+        """
+        for pk, lane in self.lanes.items():
+            wait(lane.flying)
+            lane.settle()
+            leases.release(pk, self.holder)
+            patient = not lane.held_back or lane.next_try < time.time() + PATIENCE
+            if patient and not stopping() and lane.account.sending and dispatch.due(pk, limit=1):
+                wakeup.drain(pk)
+
+
+def stopping() -> bool:
+    """Whether the supervisor closed its end of the pipe, or is gone: finish, take nothing new."""
+    descriptor = os.environ.get("SMSDASH_STOP_FD")
+    return bool(descriptor and select.select([int(descriptor)], [], [], 0)[0])

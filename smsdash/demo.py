@@ -1,0 +1,132 @@
+"""The demo of a first run: an account of each kind at the sandbox, phones, contacts, and a week of history."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from contacts.models import Contact, ContactList, Subscription
+from devices import inventory
+from devices.models import Device
+from messaging import ledger
+from messaging.models import Message
+from messaging.segments import measure
+from providers import registry
+from providers.errors import ProviderError
+from providers.models import ProviderAccount
+from providers.types import Feature, Status
+
+ACCOUNTS = {
+    "customersms": "Customer care",
+    "smsgateway": "Phones on the shelf",
+    "smsprovider": "Appointments",
+    "voipcommunications": "Overseas",
+}
+SECRETS = {"api_password": "sandbox-secret", "webhook_secret": "sandbox-demo"}
+NAMES = ("Ada", "Bruno", "Chiara", "Dimitri", "Emine", "Farah", "Goran", "Hanna", "Ines", "Jonas", "Kofi", "Lin")
+TEXTS = (
+    "Hello {name}, your appointment is tomorrow at {hour}:30. Reply STOP to opt out.",
+    "{name}, your parcel is out for delivery today between {hour}:00 and {hour}:45.",
+    "Your verification code is {code}. It expires in 10 minutes.",
+    "Dear {name}, invoice {code} is due on Friday. Thank you!",
+    "Weekend sale 🎉 20 % off with code SUN{code}. Ends Sunday!",
+)
+PROBLEMS = (("unreachable_handset", "The phone could not be reached."), ("blocked", "The recipient's network refused it."))
+DAYS, PER_DAY = 7, 90
+
+
+def load(say: Callable[[str], None]) -> None:
+    """Make the demo if there is no account yet; afterwards only keep its addresses right when the port changes."""
+    if not ProviderAccount.objects.exists():
+        say("Loading the demo …")
+        with transaction.atomic():
+            accounts = [_account(slug, name) for slug, name in ACCOUNTS.items() if slug in registry.kinds()]
+            people = _contacts()
+            ledger.insert(list(_history(accounts, people)))
+    _follow_port()
+
+
+def base_url(kind: str) -> str:
+    """The sandbox's address for a kind, at this installation."""
+    host = "127.0.0.1" if settings.HOST in ("0.0.0.0", "::", "localhost") else settings.HOST
+    return f"http://{host}:{settings.PORT}/sandbox/{kind}{registry.adapter_class(kind).base_url_ends}"
+
+
+def _account(kind: str, name: str) -> ProviderAccount:
+    account = ProviderAccount(name=f"{name} (sandbox)", kind=kind, base_url=base_url(kind))
+    fields = registry.adapter_class(kind).fields
+    account.set_credentials({f.name: SECRETS.get(f.name, "sandbox-demo") if f.secret else f.default for f in fields})
+    if account.can(Feature.SENDER_ID) and kind != "voipcommunications":
+        account.sender = "Demo"
+    account.save()
+    return account
+
+
+def _follow_port() -> None:
+    for account in ProviderAccount.objects.filter(name__endswith="(sandbox)", base_url__contains="/sandbox/"):
+        if account.base_url != base_url(account.kind):
+            account.base_url = base_url(account.kind)
+            account.save(update_fields=["base_url", "updated_at"])
+
+
+def sync_devices() -> None:
+    """The sandbox's phones, once it answers."""
+    for account in ProviderAccount.objects.filter(name__endswith="(sandbox)"):
+        if account.can(Feature.DEVICES) and not Device.objects.filter(account=account).exists():
+            try:
+                inventory.sync(account)
+            except ProviderError:
+                return  # the next start tries again
+
+
+def _contacts() -> list[Contact]:
+    people = Contact.objects.bulk_create(
+        Contact(number=f"+1555010{index:04d}", name=f"{NAMES[index % len(NAMES)]} {chr(65 + index // 12)}.")
+        for index in range(1, 61)
+    )
+    guests = ContactList.objects.create(name="Demo guests")
+    Subscription.objects.bulk_create(Subscription(contact_list=guests, contact=person) for person in people)
+    return people
+
+
+def _history(accounts: list[ProviderAccount], people: list[Contact]) -> Iterator[Message]:
+    dice = random.Random(7)
+    now = timezone.now()
+    moments = sorted(now - timedelta(seconds=_age(dice)) for _ in range(DAYS * PER_DAY))
+    for moment in moments:
+        yield _past(dice, dice.choice(accounts), dice.choice(people), moment)
+
+
+def _age(dice: random.Random) -> float:
+    """Seconds ago, mostly by day."""
+    day = dice.randrange(DAYS)
+    return day * 86_400 + dice.triangular(600, 86_000, 30_000)
+
+
+def _past(dice: random.Random, account: ProviderAccount, person: Contact, moment: datetime) -> Message:
+    text = dice.choice(TEXTS).format(name=person.name.split()[0], hour=dice.randrange(9, 18), code=dice.randrange(10**5))
+    fate = dice.random()
+    failed, knows_end = fate < 0.05, account.kind_class.poll_after is not None
+    status = Status.FAILED if failed else Status.DELIVERED if knows_end and fate < 0.97 else Status.SENT
+    code, words = dice.choice(PROBLEMS) if failed else ("", "")
+    done = moment + timedelta(seconds=dice.uniform(2, 40))
+    return Message(
+        account=account,
+        number=person.number,
+        text=text,
+        sender=account.sender,
+        segments=measure(text).parts,
+        status=status.value,
+        provider_id=f"demo-{dice.randrange(10**12):012d}",
+        error_code=code,
+        error_text=words,
+        due_at=moment,
+        created_at=moment,
+        sent_at=moment + timedelta(seconds=1),
+        done_at=None if status is Status.SENT else done,
+    )

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+
+from smsdash import setup
+from smsdash.supervisor import Supervisor
+
+
+class Command(BaseCommand):
+    help = "Run everything: web server, background workers and, with the demo, the sandbox."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        setup.prepare(self.say)
+        threading.Thread(target=self.announce, daemon=True).start()
+        Supervisor().run()
+
+    def say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
+
+    def announce(self) -> None:
+        """Say where smsdash is, once it answers."""
+        if not settings.SMSDASH_WEB:
+            return self.say("smsdash workers are running. Press Ctrl-C to stop.")
+        host = "127.0.0.1" if settings.HOST in ("0.0.0.0", "::") else settings.HOST
+        url = f"http://{host}:{settings.PORT}/"
+        while not _answers(url + "healthz"):
+            time.sleep(0.1)
+        return self.say(f"smsdash is ready: {url}  (Ctrl-C stops it)")
+
+
+def _answers(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=1) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
