@@ -134,9 +134,7 @@ def claim(account: ProviderAccount, adapter: Adapter, holder: str) -> Batch | No
 
 def _without_opted_out(messages: list[Message]) -> list[Message]:
     numbers = {m.number for m in messages}
-    out = set(
-        Contact.objects.filter(number__in=numbers, opted_out_at__isnull=False).values_list("number", flat=True)
-    )
+    out = set(Contact.objects.filter(number__in=numbers, opted_out_at__isnull=False).values_list("number", flat=True))
     if out:
         reason = {"error_code": "opted_out", "error_text": "The recipient opted out.", "done_at": timezone.now()}
         ledger.apply(Change(m.pk, Status.CANCELED, reason) for m in messages if m.number in out)

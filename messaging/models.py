@@ -106,7 +106,9 @@ class Message(models.Model):
             models.Index(fields=["account", "status", "-id"], name="message_by_account_status"),
             models.Index(fields=["campaign", "-id"], name="message_by_campaign"),
             models.Index(fields=["number", "-id"], name="message_by_number", opclasses=["varchar_pattern_ops", ""]),
-            models.Index(fields=["account", "provider_id"], name="message_by_provider_id", condition=~Q(provider_id="")),
+            models.Index(
+                fields=["account", "provider_id"], name="message_by_provider_id", condition=~Q(provider_id="")
+            ),
             models.Index(
                 fields=["account", "priority", "due_at", "id"], name="message_queue", condition=Q(status="queued")
             ),

@@ -15,11 +15,12 @@ import base64
 import json
 import time
 from abc import ABC, abstractmethod
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import quote, quote_plus, urlencode
 
 import requests
@@ -54,6 +55,7 @@ BODY_KEPT = 20_000  # characters of a body that a trace keeps
 REPLY_LIMIT = 16 * 1024 * 1024  # bytes of an answer that we are willing to read
 
 Transport = Callable[[Request], Reply]
+T = TypeVar("T")
 
 
 _BAD_URL = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
@@ -405,6 +407,27 @@ def same_for_all(op: Send, outcome: Outcome) -> tuple[Outcome, ...]:
         )
         for message in op.messages
     )
+
+
+def matched(op: Send, entries: Sequence[T], key: Callable[[T], str]) -> list[T | None]:
+    """The entry of an answer for each message, in their order; None where the answer leaves one out.
+
+    Numbers decide where the answer names the same ones (``key``: an entry's number, as E.164 or as it came);
+    where a provider rewrote them, the order does, if nothing is missing.
+    """
+    numbers, keys = [message.number for message in op.messages], [key(entry) for entry in entries]
+    if len(keys) == len(numbers) and (numbers == keys or Counter(numbers) != Counter(keys)):
+        return list(entries)
+    waiting: defaultdict[str, deque[T]] = defaultdict(deque)
+    for name, entry in zip(keys, entries, strict=True):
+        waiting[name].append(entry)
+    return [waiting[number].popleft() if waiting[number] else None for number in numbers]
+
+
+def left_out(message: Outgoing) -> Outcome:
+    """The outcome of a message that an otherwise good answer does not mention."""
+    problem = Problem("left_out", "The provider's answer does not mention this number. It may have taken the message.")
+    return Outcome(Status.UNCERTAIN, ref=message.ref, number=message.number, problem=problem)
 
 
 class Service(Protocol):

@@ -5,6 +5,7 @@ Standard library only. Readers raise ValueError for what they cannot read; calle
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -142,6 +143,19 @@ def clean_number(text: str) -> str:
     if not _E164.fullmatch(bare):
         raise ValueError(f"“{text[:40]}” is not a phone number: write + and 7 to 15 digits.")
     return "+" + bare.removeprefix("+")
+
+
+def number_or_name(text: str) -> str:
+    """A sender as people know it: a clean number where it has that shape, else the text (``Amazon``) as it is."""
+    try:
+        return clean_number(text)
+    except ValueError:
+        return text.strip()
+
+
+def fingerprint(*parts: str) -> str:
+    """The same id for the same content, for messages that come without one."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
 def parse_time(text: str, zone: tzinfo = UTC) -> datetime:

@@ -36,7 +36,10 @@ TEXTS = (
     "Dear {name}, invoice {code} is due on Friday. Thank you!",
     "Weekend sale 🎉 20 % off with code SUN{code}. Ends Sunday!",
 )
-PROBLEMS = (("unreachable_handset", "The phone could not be reached."), ("blocked", "The recipient's network refused it."))
+PROBLEMS = (
+    ("unreachable_handset", "The phone could not be reached."),
+    ("blocked", "The recipient's network refused it."),
+)
 DAYS, PER_DAY = 7, 90
 
 
@@ -109,7 +112,9 @@ def _age(dice: random.Random) -> float:
 
 
 def _past(dice: random.Random, account: ProviderAccount, person: Contact, moment: datetime) -> Message:
-    text = dice.choice(TEXTS).format(name=person.name.split()[0], hour=dice.randrange(9, 18), code=dice.randrange(10**5))
+    text = dice.choice(TEXTS).format(
+        name=person.name.split()[0], hour=dice.randrange(9, 18), code=dice.randrange(10**5)
+    )
     fate = dice.random()
     failed, knows_end = fate < 0.05, account.kind_class.poll_after is not None
     status = Status.FAILED if failed else Status.DELIVERED if knows_end and fate < 0.97 else Status.SENT

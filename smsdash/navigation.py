@@ -50,7 +50,3 @@ def context(request: HttpRequest) -> dict[str, Any]:
         if seen := [entry for entry in entries if user.has_perm(entry.permission)]:
             groups.append((label, seen))
     return {"navigation": groups, "demo": settings.SMSDASH_DEMO}
-
-
-
-

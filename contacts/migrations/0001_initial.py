@@ -6,63 +6,76 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Contact',
+            name="Contact",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.CharField(help_text='E.164, with +', max_length=16, unique=True, verbose_name='number')),
-                ('name', models.CharField(blank=True, max_length=100, verbose_name='name')),
-                ('fields', models.JSONField(blank=True, default=dict, verbose_name='fields')),
-                ('opted_out_at', models.DateTimeField(blank=True, null=True, verbose_name='opted out')),
-                ('opted_out_by', models.CharField(blank=True, max_length=100, verbose_name='opted out by')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "number",
+                    models.CharField(help_text="E.164, with +", max_length=16, unique=True, verbose_name="number"),
+                ),
+                ("name", models.CharField(blank=True, max_length=100, verbose_name="name")),
+                ("fields", models.JSONField(blank=True, default=dict, verbose_name="fields")),
+                ("opted_out_at", models.DateTimeField(blank=True, null=True, verbose_name="opted out")),
+                ("opted_out_by", models.CharField(blank=True, max_length=100, verbose_name="opted out by")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
-                'verbose_name': 'contact',
-                'verbose_name_plural': 'contacts',
+                "verbose_name": "contact",
+                "verbose_name_plural": "contacts",
             },
         ),
         migrations.CreateModel(
-            name='ContactList',
+            name="ContactList",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100, unique=True, verbose_name='name')),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=100, unique=True, verbose_name="name")),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
             ],
             options={
-                'verbose_name': 'contact list',
-                'verbose_name_plural': 'contact lists',
-                'ordering': ['name'],
+                "verbose_name": "contact list",
+                "verbose_name_plural": "contact lists",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Subscription',
+            name="Subscription",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('unsubscribed_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('contact', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to='contacts.contact')),
-                ('contact_list', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='subscriptions', to='contacts.contactlist')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("unsubscribed_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "contact",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="subscriptions", to="contacts.contact"
+                    ),
+                ),
+                (
+                    "contact_list",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subscriptions",
+                        to="contacts.contactlist",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'subscription',
-                'verbose_name_plural': 'subscriptions',
+                "verbose_name": "subscription",
+                "verbose_name_plural": "subscriptions",
             },
         ),
         migrations.AddField(
-            model_name='contactlist',
-            name='contacts',
-            field=models.ManyToManyField(related_name='lists', through='contacts.Subscription', to='contacts.contact'),
+            model_name="contactlist",
+            name="contacts",
+            field=models.ManyToManyField(related_name="lists", through="contacts.Subscription", to="contacts.contact"),
         ),
         migrations.AddConstraint(
-            model_name='subscription',
-            constraint=models.UniqueConstraint(fields=('contact_list', 'contact'), name='once_per_list'),
+            model_name="subscription",
+            constraint=models.UniqueConstraint(fields=("contact_list", "contact"), name="once_per_list"),
         ),
     ]

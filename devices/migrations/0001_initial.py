@@ -6,77 +6,95 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('providers', '0001_initial'),
+        ("providers", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Device',
+            name="Device",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('device_id', models.CharField(max_length=40, verbose_name='device ID')),
-                ('name', models.CharField(blank=True, max_length=100, verbose_name='name')),
-                ('model', models.CharField(blank=True, max_length=100, verbose_name='model')),
-                ('enabled', models.BooleanField(default=True, verbose_name='enabled')),
-                ('online', models.BooleanField(default=True, verbose_name='online')),
-                ('primary', models.BooleanField(default=False, verbose_name='primary')),
-                ('last_seen', models.DateTimeField(blank=True, null=True, verbose_name='last seen')),
-                ('synced_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='devices', to='providers.provideraccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("device_id", models.CharField(max_length=40, verbose_name="device ID")),
+                ("name", models.CharField(blank=True, max_length=100, verbose_name="name")),
+                ("model", models.CharField(blank=True, max_length=100, verbose_name="model")),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("online", models.BooleanField(default=True, verbose_name="online")),
+                ("primary", models.BooleanField(default=False, verbose_name="primary")),
+                ("last_seen", models.DateTimeField(blank=True, null=True, verbose_name="last seen")),
+                ("synced_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="devices",
+                        to="providers.provideraccount",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'device',
-                'verbose_name_plural': 'devices',
-                'ordering': ['account', 'name'],
+                "verbose_name": "device",
+                "verbose_name_plural": "devices",
+                "ordering": ["account", "name"],
             },
         ),
         migrations.CreateModel(
-            name='Sim',
+            name="Sim",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slot', models.PositiveSmallIntegerField(verbose_name='slot')),
-                ('label', models.CharField(blank=True, max_length=100, verbose_name='label')),
-                ('number', models.CharField(blank=True, max_length=16, verbose_name='number')),
-                ('device', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sims', to='devices.device')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slot", models.PositiveSmallIntegerField(verbose_name="slot")),
+                ("label", models.CharField(blank=True, max_length=100, verbose_name="label")),
+                ("number", models.CharField(blank=True, max_length=16, verbose_name="number")),
+                (
+                    "device",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="sims", to="devices.device"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'SIM',
-                'verbose_name_plural': 'SIMs',
-                'ordering': ['device', 'slot'],
+                "verbose_name": "SIM",
+                "verbose_name_plural": "SIMs",
+                "ordering": ["device", "slot"],
             },
         ),
         migrations.CreateModel(
-            name='UssdRequest',
+            name="UssdRequest",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('device_id', models.CharField(max_length=40)),
-                ('sim', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('code', models.CharField(max_length=182, verbose_name='code')),
-                ('response', models.TextField(blank=True, null=True, verbose_name='response')),
-                ('provider_id', models.CharField(blank=True, max_length=64)),
-                ('sent_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('answered_at', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='ussd_requests', to='providers.provideraccount')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("device_id", models.CharField(max_length=40)),
+                ("sim", models.PositiveSmallIntegerField(blank=True, null=True)),
+                ("code", models.CharField(max_length=182, verbose_name="code")),
+                ("response", models.TextField(blank=True, null=True, verbose_name="response")),
+                ("provider_id", models.CharField(blank=True, max_length=64)),
+                ("sent_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("answered_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="ussd_requests",
+                        to="providers.provideraccount",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'USSD request',
-                'verbose_name_plural': 'USSD requests',
+                "verbose_name": "USSD request",
+                "verbose_name_plural": "USSD requests",
             },
         ),
         migrations.AddConstraint(
-            model_name='device',
-            constraint=models.UniqueConstraint(fields=('account', 'device_id'), name='one_row_per_device'),
+            model_name="device",
+            constraint=models.UniqueConstraint(fields=("account", "device_id"), name="one_row_per_device"),
         ),
         migrations.AddConstraint(
-            model_name='sim',
-            constraint=models.UniqueConstraint(fields=('device', 'slot'), name='one_row_per_slot'),
+            model_name="sim",
+            constraint=models.UniqueConstraint(fields=("device", "slot"), name="one_row_per_slot"),
         ),
         migrations.AddIndex(
-            model_name='ussdrequest',
-            index=models.Index(fields=['account', 'provider_id'], name='devices_uss_account_31e93d_idx'),
+            model_name="ussdrequest",
+            index=models.Index(fields=["account", "provider_id"], name="devices_uss_account_31e93d_idx"),
         ),
     ]

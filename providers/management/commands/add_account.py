@@ -34,7 +34,9 @@ class Command(BaseCommand):
         try:
             account.full_clean()
         except ValidationError as error:
-            raise CommandError(" ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())) from error
+            raise CommandError(
+                " ".join(f"{name}: {' '.join(texts)}" for name, texts in error.message_dict.items())
+            ) from error
         account.save()
         self.stdout.write(f"id: {account.pk}")
         self.stdout.write(f"callback URL: {account.callback_url}")

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
+from django.db import connection
 
-from smsdash import setup
+from smsdash import demo, setup
 from smsdash.supervisor import Supervisor
 
 
@@ -28,12 +29,16 @@ class Command(BaseCommand):
     def announce(self) -> None:
         """Say where smsdash is, once it answers."""
         if not settings.SMSDASH_WEB:
-            return self.say("smsdash workers are running. Press Ctrl-C to stop.")
+            self.say("smsdash workers are running. (Ctrl-C stops them)")
+            return
         host = "127.0.0.1" if settings.HOST in ("0.0.0.0", "::") else settings.HOST
         url = f"http://{host}:{settings.PORT}/"
         while not _answers(url + "healthz"):
             time.sleep(0.1)
-        return self.say(f"smsdash is ready: {url}  (Ctrl-C stops it)")
+        self.say(f"smsdash is ready: {url}  (Ctrl-C stops it)")
+        if settings.SMSDASH_DEMO:
+            demo.sync_devices()
+            connection.close()
 
 
 def _answers(url: str) -> bool:
