@@ -1,0 +1,196 @@
+"""customersms: one JSON POST for everything, the key in the body, a result per number, and nothing to ask later.
+
+The last thing that can be known of a message is that it was sent: no status can be read, nothing is posted back.
+Of the error codes only INVALID_API_KEY is documented; the others are ours in its style. An error may come with any
+HTTP status, 200 included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from .. import base, errors, matching, wire
+from ..types import (
+    Credential,
+    Credits,
+    Feature,
+    Field,
+    Operation,
+    Outcome,
+    Outgoing,
+    Problem,
+    Rate,
+    Reply,
+    Request,
+    Send,
+    SendResult,
+    Status,
+)
+
+PATH = "/sms_system/api.php"
+PATHS = frozenset({PATH, "/api.php"})  # both stand in the documentation; the second only in its first example
+JSON = {"content-type": "application/json"}
+
+CODES: Mapping[str, tuple[type[errors.ProviderError], int]] = {
+    "INVALID_API_KEY": (errors.KeyRefused, 401),
+    "INSUFFICIENT_CREDITS": (errors.NoCredits, 402),
+    "RATE_LIMIT_EXCEEDED": (errors.RateLimited, 429),
+    "INVALID_PHONE_NUMBER": (errors.InvalidNumber, 400),
+    "MESSAGE_TOO_LONG": (errors.TextTooLong, 400),
+    "MISSING_PARAMETER": (errors.InvalidRequest, 400),
+    "INVALID_REQUEST": (errors.InvalidRequest, 400),
+    "MESSAGE_REJECTED": (errors.Rejected, 400),
+    "METHOD_NOT_ALLOWED": (errors.NotFound, 405),
+    "NOT_FOUND": (errors.NotFound, 404),
+    "SERVICE_UNAVAILABLE": (errors.Unavailable, 503),
+    "INTERNAL_ERROR": (errors.Uncertain, 500),
+}
+WORDS: Mapping[type[errors.ProviderError], str] = {
+    errors.KeyRefused: "INVALID_API_KEY",
+    errors.NoCredits: "INSUFFICIENT_CREDITS",
+    errors.RateLimited: "RATE_LIMIT_EXCEEDED",
+    errors.InvalidNumber: "INVALID_PHONE_NUMBER",
+    errors.TextTooLong: "MESSAGE_TOO_LONG",
+    errors.InvalidRequest: "INVALID_REQUEST",
+    errors.NotFound: "NOT_FOUND",
+    errors.Rejected: "MESSAGE_REJECTED",
+    errors.Unsupported: "INVALID_REQUEST",
+    errors.Unavailable: "SERVICE_UNAVAILABLE",
+    errors.Unreachable: "SERVICE_UNAVAILABLE",
+    errors.ProviderError: "INTERNAL_ERROR",
+}
+PROBLEMS = {kind.default_code: word for kind, word in WORDS.items()}
+
+
+class Adapter(base.Adapter):
+    kind = "customersms"
+    label = "Customer SMS"
+    doc_url = "https://customersms.pro/"
+    base_url_example = "https://customersms.pro"
+    supports = frozenset({Feature.SEND})
+    fields = (Field("api_key", "API key", help="It starts with cspro_."),)
+    rates = (Rate(100, 60), Rate(5_000, 3_600), Rate(50_000, 86_400))
+    max_batch = 100  # not documented; ours
+
+    def write_send(self, op: Send) -> Request:
+        numbers = [message.number for message in op.messages]
+        body = {
+            "api_key": self.account.credentials["api_key"],
+            "phone": numbers[0] if len(numbers) == 1 else numbers,
+            "message": op.messages[0].text,
+        }
+        return Request("POST", PATH, headers=JSON, body=wire.dump_json(body))
+
+    def read_send(self, op: Send, reply: Reply) -> SendResult:
+        body = wire.load_object(reply.body)
+        entries = [(str(entry["phone"]), entry) for entry in body["results"] if {"phone", "success"} <= entry.keys()]
+        matched = matching.match(op.messages, entries)
+        outcomes = (_read_entry(message, entry) for message, entry in zip(op.messages, matched, strict=True))
+        return SendResult(tuple(outcomes), credits=_read_credits(body))
+
+    def read_error(self, op: Operation, reply: Reply) -> errors.ProviderError | None:
+        """An error names its code; an answer with results is none, even when every number was refused."""
+        body = wire.load_object(reply.body)
+        if wire.truth(body.get("success", True)) or body.get("results"):
+            return None
+        code, text = str(body.get("code") or ""), str(body.get("error") or body.get("message") or "")
+        if known := CODES.get(code.upper()):
+            return known[0](text, code=code)
+        by_status = base.status_error(reply)
+        return (type(by_status) if by_status else errors.Rejected)(text, code=code)
+
+
+def _read_entry(message: Outgoing, entry: dict[str, Any] | None) -> Outcome:
+    if entry is None:
+        return matching.missing(message)
+    taken = wire.truth(entry["success"])
+    problem = Problem(str(entry.get("code") or ""), str(entry.get("error") or entry.get("message") or ""))
+    return Outcome(
+        Status.SENT if taken else Status.FAILED,
+        ref=message.ref,
+        number=message.number,
+        provider_id=str(entry.get("message_id") or ""),
+        problem=None if taken else problem,
+    )
+
+
+def _read_credits(body: dict[str, Any]) -> Credits | None:
+    """Absent or nonsense: unknown. Null is how we write unlimited."""
+    if body.get("remaining_credits", "") is None:
+        return Credits(None)
+    left = wire.amount(body.get("remaining_credits"))
+    return None if left is None else Credits(left)
+
+
+class Dialect(base.Dialect):
+    kind = "customersms"
+
+    def credential(self, request: Request) -> Credential:
+        key = _body(request).get("api_key")
+        if not isinstance(key, str) or not key:
+            raise errors.KeyRefused("The API key is missing: give it as “api_key” in the JSON body.")
+        return Credential(key)
+
+    def operation(self, request: Request) -> Send:
+        body = _body(request)
+        for name in ("phone", "message"):
+            if body.get(name) in (None, "", []):
+                raise errors.InvalidRequest(f"“{name}” is missing.", code="MISSING_PARAMETER")
+        try:
+            text = wire.plain_text(body["message"], "message")
+            numbers = wire.recipients(body["phone"], "phone")
+        except ValueError as error:
+            raise errors.InvalidRequest(str(error)) from error
+        return Send(tuple(Outgoing(number, text) for number in numbers))
+
+    def write_send(self, op: Send, result: SendResult) -> Reply:
+        """``success`` is false only when no number was taken; the first reason then stands beside it."""
+        entries = [_write_entry(outcome) for outcome in result.outcomes]
+        taken = sum(outcome.taken for outcome in result.outcomes)
+        body: dict[str, Any] = {
+            "success": taken > 0,
+            "message": "SMS sending completed",
+            "total_numbers": len(entries),
+            "successful_sends": taken,
+            "failed_sends": len(entries) - taken,
+        }
+        if result.credits:
+            left = result.credits.amount
+            body["remaining_credits"] = None if left is None else wire.json_number(left)
+        if not taken:
+            body |= {name: entries[0][name] for name in ("error", "code")}
+        return _reply(200, body | {"results": entries})
+
+    def refuse(self, error: errors.ProviderError) -> Reply:
+        code = error.code if error.code in CODES else next(WORDS[kind] for kind in type(error).__mro__ if kind in WORDS)
+        reply = _reply(CODES[code][1], {"success": False, "error": str(error), "code": code})
+        if error.retry_after is None:
+            return reply
+        return Reply(reply.status, {**reply.headers, "retry-after": str(math.ceil(error.retry_after))}, reply.body)
+
+
+def _body(request: Request) -> dict[str, Any]:
+    if request.path not in PATHS:
+        raise errors.NotFound(f"There is nothing at this address. Post to {PATH}.")
+    if request.method != "POST":
+        raise errors.NotFound(f"{PATH} takes POST only.", code="METHOD_NOT_ALLOWED")
+    try:
+        return wire.load_object(request.body)
+    except ValueError as error:
+        raise errors.InvalidRequest(str(error)) from error
+
+
+def _write_entry(outcome: Outcome) -> dict[str, object]:
+    entry: dict[str, object] = {"phone": outcome.number, "success": outcome.taken}
+    if outcome.provider_id:
+        entry["message_id"] = outcome.provider_id
+    if not outcome.taken:
+        problem = outcome.problem or Problem("MESSAGE_REJECTED")
+        entry |= {"error": problem.text, "code": PROBLEMS.get(problem.code, problem.code)}
+    return entry
+
+
+def _reply(status: int, body: dict[str, Any]) -> Reply:
+    return Reply(status, JSON, wire.dump_json(body))
