@@ -15,7 +15,7 @@ import base64
 import json
 import time
 from abc import ABC, abstractmethod
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,6 +35,7 @@ from .types import (
     Field,
     Operation,
     Outcome,
+    Outgoing,
     Problem,
     Rate,
     RateState,
@@ -412,16 +413,29 @@ def same_for_all(op: Send, outcome: Outcome) -> tuple[Outcome, ...]:
 def matched(op: Send, entries: Sequence[T], key: Callable[[T], str]) -> list[T | None]:
     """The entry of an answer for each message, in their order; None where the answer leaves one out.
 
-    Numbers decide where the answer names the same ones (``key``: an entry's number, as E.164 or as it came);
-    where a provider rewrote them, the order does, if nothing is missing.
+    Numbers decide, in any spelling, each entry once (``key``: an entry's number as it came). Where nothing is
+    missing, an entry whose number nobody asked for was rewritten by the provider, and stands in its order.
     """
-    numbers, keys = [message.number for message in op.messages], [key(entry) for entry in entries]
-    if len(keys) == len(numbers) and (numbers == keys or Counter(numbers) != Counter(keys)):
-        return list(entries)
+    asked = {_spelled(message.number) for message in op.messages}
     waiting: defaultdict[str, deque[T]] = defaultdict(deque)
-    for name, entry in zip(keys, entries, strict=True):
-        waiting[name].append(entry)
-    return [waiting[number].popleft() if waiting[number] else None for number in numbers]
+    for entry in entries:
+        name = _spelled(key(entry))
+        waiting[name if name in asked else ""].append(entry)
+    found = [_next(waiting[_spelled(message.number)]) for message in op.messages]
+    if len(entries) == len(op.messages):
+        found = [_next(waiting[""]) if entry is None else entry for entry in found]
+    return found
+
+
+def _next(entries: deque[T]) -> T | None:
+    return entries.popleft() if entries else None
+
+
+def _spelled(number: str) -> str:
+    try:
+        return wire.clean_number(number)
+    except ValueError:
+        return number.strip()
 
 
 def left_out(message: Outgoing) -> Outcome:

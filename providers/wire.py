@@ -77,14 +77,7 @@ def recipients(value: object, name: str) -> list[str]:
         raise ValueError(f"“{name}” is missing: give at least one phone number.")
     if len(found) > MAX_RECIPIENTS:
         raise ValueError(f"At most {MAX_RECIPIENTS:,} recipients fit in one request.")
-    return [_cleaned(number) for number in found]
-
-
-def _cleaned(text: str) -> str:
-    try:
-        return clean_number(text)
-    except ValueError:
-        return text
+    return [number_or_name(number) for number in found]
 
 
 def dump_json(value: Any) -> bytes:
@@ -146,7 +139,7 @@ def clean_number(text: str) -> str:
 
 
 def number_or_name(text: str) -> str:
-    """A sender as people know it: a clean number where it has that shape, else the text (``Amazon``) as it is."""
+    """A clean number where the text has that shape, else the text as it is: ``Amazon`` sends messages too."""
     try:
         return clean_number(text)
     except ValueError:
@@ -170,6 +163,23 @@ def from_timestamp(seconds: str | float) -> datetime:
         return datetime.fromtimestamp(float(seconds), UTC)
     except (OverflowError, OSError) as error:
         raise ValueError(f"“{seconds}” is not a Unix time in seconds.") from error
+
+
+def optional_time(value: object, name: str) -> datetime | None:
+    """A parameter that is ISO 8601 or absent, in UTC; without a zone it is UTC. Raises ValueError with a sentence."""
+    text = plain_text(value, name)
+    try:
+        return parse_time(text).astimezone(UTC) if text else None
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"“{name}” must be an ISO 8601 time, such as 2023-12-01T15:23:45Z.") from error
+
+
+def optional_url(value: object, name: str) -> str:
+    """A parameter that is a web address or absent. Whether it may be called is not asked here."""
+    text = plain_text(value, name)
+    if text and not text.lower().startswith(("http://", "https://")):
+        raise ValueError(f"“{name}” must be a URL that starts with https:// or http://.")
+    return text
 
 
 def write_time(moment: datetime) -> str:

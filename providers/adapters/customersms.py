@@ -7,11 +7,10 @@ HTTP status, 200 included.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from .. import base, errors, matching, wire
+from .. import base, errors, wire
 from ..types import (
     Credential,
     Credits,
@@ -28,40 +27,28 @@ from ..types import (
     SendResult,
     Status,
 )
+from ..words import Words, retry_header
 
 PATH = "/sms_system/api.php"
 PATHS = frozenset({PATH, "/api.php"})  # both stand in the documentation; the second only in its first example
 JSON = {"content-type": "application/json"}
 
-CODES: Mapping[str, tuple[type[errors.ProviderError], int]] = {
-    "INVALID_API_KEY": (errors.KeyRefused, 401),
-    "INSUFFICIENT_CREDITS": (errors.NoCredits, 402),
-    "RATE_LIMIT_EXCEEDED": (errors.RateLimited, 429),
-    "INVALID_PHONE_NUMBER": (errors.InvalidNumber, 400),
-    "MESSAGE_TOO_LONG": (errors.TextTooLong, 400),
-    "MISSING_PARAMETER": (errors.InvalidRequest, 400),
-    "INVALID_REQUEST": (errors.InvalidRequest, 400),
-    "MESSAGE_REJECTED": (errors.Rejected, 400),
-    "METHOD_NOT_ALLOWED": (errors.NotFound, 405),
-    "NOT_FOUND": (errors.NotFound, 404),
-    "SERVICE_UNAVAILABLE": (errors.Unavailable, 503),
-    "INTERNAL_ERROR": (errors.Uncertain, 500),
-}
-WORDS: Mapping[type[errors.ProviderError], str] = {
-    errors.KeyRefused: "INVALID_API_KEY",
-    errors.NoCredits: "INSUFFICIENT_CREDITS",
-    errors.RateLimited: "RATE_LIMIT_EXCEEDED",
-    errors.InvalidNumber: "INVALID_PHONE_NUMBER",
-    errors.TextTooLong: "MESSAGE_TOO_LONG",
-    errors.InvalidRequest: "INVALID_REQUEST",
-    errors.NotFound: "NOT_FOUND",
-    errors.Rejected: "MESSAGE_REJECTED",
-    errors.Unsupported: "INVALID_REQUEST",
-    errors.Unavailable: "SERVICE_UNAVAILABLE",
-    errors.Unreachable: "SERVICE_UNAVAILABLE",
-    errors.ProviderError: "INTERNAL_ERROR",
-}
-PROBLEMS = {kind.default_code: word for kind, word in WORDS.items()}
+WORDS = Words(
+    {
+        "INVALID_API_KEY": (errors.KeyRefused, 401),
+        "INSUFFICIENT_CREDITS": (errors.NoCredits, 402),
+        "RATE_LIMIT_EXCEEDED": (errors.RateLimited, 429),
+        "INVALID_PHONE_NUMBER": (errors.InvalidNumber, 400),
+        "MESSAGE_TOO_LONG": (errors.TextTooLong, 400),
+        "MISSING_PARAMETER": (errors.InvalidRequest, 400),
+        "INVALID_REQUEST": (errors.InvalidRequest, 400),
+        "MESSAGE_REJECTED": (errors.Rejected, 400),
+        "METHOD_NOT_ALLOWED": (errors.NotFound, 405),
+        "NOT_FOUND": (errors.NotFound, 404),
+        "SERVICE_UNAVAILABLE": (errors.Unavailable, 503),
+        "INTERNAL_ERROR": (errors.Uncertain, 500),
+    }
+)
 
 
 class Adapter(base.Adapter):
@@ -85,8 +72,8 @@ class Adapter(base.Adapter):
 
     def read_send(self, op: Send, reply: Reply) -> SendResult:
         body = wire.load_object(reply.body)
-        entries = [(str(entry["phone"]), entry) for entry in body["results"] if {"phone", "success"} <= entry.keys()]
-        matched = matching.match(op.messages, entries)
+        entries = [entry for entry in body["results"] if {"phone", "success"} <= entry.keys()]
+        matched = base.matched(op, entries, lambda entry: str(entry["phone"]))
         outcomes = (_read_entry(message, entry) for message, entry in zip(op.messages, matched, strict=True))
         return SendResult(tuple(outcomes), credits=_read_credits(body))
 
@@ -96,15 +83,12 @@ class Adapter(base.Adapter):
         if wire.truth(body.get("success", True)) or body.get("results"):
             return None
         code, text = str(body.get("code") or ""), str(body.get("error") or body.get("message") or "")
-        if known := CODES.get(code.upper()):
-            return known[0](text, code=code)
-        by_status = base.status_error(reply)
-        return (type(by_status) if by_status else errors.Rejected)(text, code=code)
+        return WORDS.read(code, text, reply)
 
 
 def _read_entry(message: Outgoing, entry: dict[str, Any] | None) -> Outcome:
     if entry is None:
-        return matching.missing(message)
+        return base.left_out(message)
     taken = wire.truth(entry["success"])
     problem = Problem(str(entry.get("code") or ""), str(entry.get("error") or entry.get("message") or ""))
     return Outcome(
@@ -164,11 +148,8 @@ class Dialect(base.Dialect):
         return _reply(200, body | {"results": entries})
 
     def refuse(self, error: errors.ProviderError) -> Reply:
-        code = error.code if error.code in CODES else next(WORDS[kind] for kind in type(error).__mro__ if kind in WORDS)
-        reply = _reply(CODES[code][1], {"success": False, "error": str(error), "code": code})
-        if error.retry_after is None:
-            return reply
-        return Reply(reply.status, {**reply.headers, "retry-after": str(math.ceil(error.retry_after))}, reply.body)
+        body = {"success": False, "error": str(error), "code": WORDS.code(error)}
+        return _reply(WORDS.status(error), body, retry_header(error))
 
 
 def _body(request: Request) -> dict[str, Any]:
@@ -188,9 +169,9 @@ def _write_entry(outcome: Outcome) -> dict[str, object]:
         entry["message_id"] = outcome.provider_id
     if not outcome.taken:
         problem = outcome.problem or Problem("MESSAGE_REJECTED")
-        entry |= {"error": problem.text, "code": PROBLEMS.get(problem.code, problem.code)}
+        entry |= {"error": problem.text, "code": WORDS.problem_code(problem.code)}
     return entry
 
 
-def _reply(status: int, body: dict[str, Any]) -> Reply:
-    return Reply(status, JSON, wire.dump_json(body))
+def _reply(status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(status, {**JSON, **(headers or {})}, wire.dump_json(body))

@@ -1,0 +1,458 @@
+"""smsprovider: REST with JSON and a Bearer key; status by id, a rate window in every answer, signed webhooks.
+
+Not documented, so ours: ids per recipient of an array, the answers of ``GET /account`` and ``POST /webhooks``, and
+``error`` in a message or an event that failed. Read generously, written as documented with these beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, unquote
+
+from .. import base, errors, signing, wire
+from ..types import (
+    AccountInfo,
+    Credential,
+    Credits,
+    Event,
+    Feature,
+    Field,
+    GetAccount,
+    MessageInfo,
+    Operation,
+    Outcome,
+    Outgoing,
+    Problem,
+    Rate,
+    RateState,
+    ReadMessages,
+    RegisterWebhook,
+    Reply,
+    Report,
+    Request,
+    Send,
+    SendResult,
+    SentRef,
+    Status,
+    WebhookInfo,
+)
+from ..words import Words, retry_header
+
+MESSAGES, ACCOUNT, WEBHOOKS = "/messages", "/account", "/webhooks"
+JSON = {"content-type": "application/json"}
+SIGNATURE = "x-smsprovider-signature"
+MAX_TEXT = 1_600
+
+STATUSES = {
+    "queued": Status.QUEUED,
+    "sent": Status.SENT,
+    "delivered": Status.DELIVERED,
+    "failed": Status.FAILED,
+    "expired": Status.EXPIRED,
+}
+STATUS_WORDS = {
+    Status.SENT: "sent",
+    Status.DELIVERED: "delivered",
+    Status.FAILED: "failed",
+    Status.CANCELED: "failed",  # with the error code ``canceled``; whoever polls needs a word that ends it
+    Status.EXPIRED: "expired",
+}  # anything else is "queued"
+EVENTS = {
+    "message.sent": Status.SENT,
+    "message.delivered": Status.DELIVERED,
+    "message.failed": Status.FAILED,
+    "message.expired": Status.EXPIRED,
+}
+CANCELED = Problem("canceled", "The message was canceled before it was sent.")
+
+WORDS = Words(
+    {
+        "authentication_failed": (errors.KeyRefused, 401),
+        "insufficient_credits": (errors.NoCredits, 402),
+        "invalid_phone_number": (errors.InvalidNumber, 422),
+        "message_too_long": (errors.TextTooLong, 422),
+        "rate_limit_exceeded": (errors.RateLimited, 429),
+        "invalid_request": (errors.InvalidRequest, 400),
+        "message_rejected": (errors.Rejected, 422),
+        "not_found": (errors.NotFound, 404),
+        "method_not_allowed": (errors.NotFound, 405),
+        "service_unavailable": (errors.Unavailable, 503),
+        "internal_error": (errors.Uncertain, 500),
+    }
+)  # the first five are documented
+
+
+class Adapter(base.Adapter):
+    kind = "smsprovider"
+    label = "SMS Provider"
+    doc_url = "https://api.smsprovider.com/v1"
+    base_url_example = "https://api.smsprovider.com/v1"
+    base_url_ends = "/v1"
+    supports = frozenset(
+        {
+            Feature.SEND,
+            Feature.SENDER_ID,
+            Feature.SCHEDULE,
+            Feature.CREDITS,
+            Feature.STATUS,
+            Feature.REPORTS,
+            Feature.WEBHOOKS,
+        }
+    )
+    fields = (
+        Field("api_key", "API key"),
+        Field(
+            "webhook_secret",
+            "Webhook secret",
+            required=False,
+            help="Signs the delivery reports. Without it none is accepted and statuses are polled.",
+        ),
+    )
+    rates = (Rate(10, 1),)  # the Standard plan; Enterprise has 50
+    max_batch = 100  # not documented; ours
+    max_text = MAX_TEXT
+    poll_after = 60.0
+
+    def write_send(self, op: Send) -> Request:
+        numbers = [message.number for message in op.messages]
+        body = {
+            "to": numbers[0] if len(numbers) == 1 else numbers,
+            "message": op.messages[0].text,
+            "from": op.sender or self.account.sender,
+            "scheduled_at": op.schedule and wire.write_time(op.schedule),
+            "callback_url": op.callback_url,
+        }
+        return self._request("POST", MESSAGES, {name: value for name, value in body.items() if value})
+
+    def read_send(self, op: Send, reply: Reply) -> SendResult:
+        """One id for all, or a list with an entry for each number."""
+        body = wire.load_object(reply.body)
+        items = _items(body)
+        if items is None:
+            outcomes = base.same_for_all(op, _read_outcome(body, body["message_id"]))
+        else:
+            matched = base.matched(op, items, _number)
+            outcomes = tuple(
+                replace(_read_outcome(item, body.get("message_id")), ref=message.ref, number=message.number)
+                if item
+                else base.left_out(message)
+                for message, item in zip(op.messages, matched, strict=True)
+            )
+        return SendResult(outcomes, _read_credits(body), wire.amount(body.get("credits_used")))
+
+    def write_account(self, op: GetAccount) -> Request:
+        return self._request("GET", ACCOUNT)
+
+    def read_account(self, op: GetAccount, reply: Reply) -> AccountInfo:
+        """Not documented: the balance under any likely name."""
+        body = wire.load_object(reply.body)
+        if not {*_BALANCES, "name"} & body.keys():
+            raise ValueError("neither a balance nor a name")
+        return AccountInfo(_read_credits(body), str(body.get("name") or ""), str(body.get("from") or ""))
+
+    def write_messages(self, op: ReadMessages) -> Request:
+        return self._request("GET", f"{MESSAGES}/{quote(op.id, safe='')}")
+
+    def read_messages(self, op: ReadMessages, reply: Reply) -> tuple[MessageInfo, ...]:
+        """One message, or as many as the id covers: ``messages`` with an entry each, or an array in ``to``."""
+        body = wire.load_object(reply.body)
+        if items := _items(body):
+            return tuple(_read_message({**body, **item}) for item in items)
+        numbers = body["to"] if isinstance(body["to"], list) else [body["to"]]
+        return tuple(_read_message({**body, "to": number}) for number in numbers)
+
+    def write_register_webhook(self, op: RegisterWebhook) -> Request:
+        return self._request("POST", WEBHOOKS, {"url": op.url, "events": list(op.events)})
+
+    def read_register_webhook(self, op: RegisterWebhook, reply: Reply) -> WebhookInfo:
+        """Not documented: the secret may be in it, or only on the provider's pages."""
+        body = wire.load_object(reply.body)
+        return WebhookInfo(
+            id=str(body["webhook_id"] if "webhook_id" in body else body["id"]),
+            url=str(body.get("url") or op.url),
+            events=tuple(body["events"]) if isinstance(body.get("events"), list) else op.events,
+            secret=str(body.get("secret") or ""),
+        )
+
+    def read_error(self, op: Operation, reply: Reply) -> errors.ProviderError | None:
+        body = wire.load_object(reply.body)
+        if wire.truth(body.get("success", "error" not in body)) or (isinstance(op, Send) and _items(body)):
+            return None
+        if isinstance(op, ReadMessages) and "status" in body:
+            return None
+        problem = _read_problem(body.get("error") or body.get("message")) or Problem("")
+        return WORDS.read(problem.code, problem.text, reply)
+
+    def read_callback(self, request: Request) -> tuple[Event, ...]:
+        secret = self.account.credentials.get("webhook_secret", "")
+        if not secret:
+            raise errors.BadSignature(
+                "A delivery report came, but the account has no webhook secret to check it with. "
+                "Register the webhook again or enter the secret."
+            )
+        if not signing.is_signed(request.body, request.headers.get(SIGNATURE, ""), secret):
+            raise errors.BadSignature()
+        try:
+            return _read_event(wire.load_object(request.body))
+        except (KeyError, ValueError) as error:
+            raise errors.BadCallback(f"The delivery report could not be understood: {error}") from error
+
+    def polls(self, sent: Sequence[SentRef]) -> tuple[ReadMessages, ...]:
+        """An id that covers several recipients is asked for once."""
+        return tuple(ReadMessages(id=found) for found in dict.fromkeys(ref.provider_id for ref in sent) if found)
+
+    def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Request:
+        headers = {"authorization": f"Bearer {self.account.credentials['api_key']}"}
+        if body is None:
+            return Request(method, path, headers=headers)
+        return Request(method, path, headers={**headers, **JSON}, body=wire.dump_json(body))
+
+
+_BALANCES = ("credits_remaining", "credits", "balance")
+
+
+def _items(body: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The entries of an answer to an array; those that are no objects are left out."""
+    found = next((body[name] for name in ("messages", "results") if isinstance(body.get(name), list)), None)
+    return None if found is None else [item for item in found if isinstance(item, dict)]
+
+
+def _number(item: dict[str, Any]) -> str:
+    return str(item.get("to") or item.get("phone") or item.get("number") or "")
+
+
+def _read_outcome(item: dict[str, Any], shared_id: object) -> Outcome:
+    """A refused recipient has ``success`` false, an ``error`` or the status failed."""
+    word = str(item.get("status") or "").lower()
+    status = STATUSES.get(word, Status.QUEUED)
+    problem = _read_problem(item.get("error"))
+    if problem or not wire.truth(item.get("success", True)):
+        status = Status.FAILED
+    refused = status is Status.FAILED
+    return Outcome(
+        status,
+        provider_id=str(item.get("message_id") or item.get("id") or ("" if refused else shared_id) or ""),
+        problem=(problem or Problem("failed")) if refused else None,
+    )
+
+
+def _read_problem(value: object) -> Problem | None:
+    if isinstance(value, dict):
+        return Problem(str(value.get("code") or ""), str(value.get("message") or ""))
+    return Problem("", str(value)) if value else None
+
+
+def _read_credits(body: dict[str, Any]) -> Credits | None:
+    """Absent or nonsense: unknown. Null is how we write unlimited."""
+    name = next((name for name in _BALANCES if name in body), "")
+    left = wire.amount(body.get(name))
+    return None if not name or (left is None and body[name] is not None) else Credits(left)
+
+
+def _read_status(word: str, problem: Problem | None) -> tuple[Status, Problem | None]:
+    status = STATUSES.get(word.lower(), Status.UNKNOWN)
+    if status is Status.FAILED and problem and problem.code == CANCELED.code:
+        return Status.CANCELED, None
+    return status, problem
+
+
+def _read_message(body: dict[str, Any]) -> MessageInfo:
+    status, problem = _read_status(str(body["status"]), _read_problem(body.get("error")))
+    return MessageInfo(
+        id=str(body["message_id"]),
+        number=str(body["to"]),
+        text=str(body.get("message") or ""),
+        status=status,
+        sender=str(body.get("from") or ""),
+        sent_at=_read_time(body.get("sent_at")),
+        delivered_at=_read_time(body.get("delivered_at")),
+        schedule=_read_time(body.get("scheduled_at")),
+        problem=problem,
+    )
+
+
+def _read_time(value: object) -> datetime | None:
+    return wire.parse_time(value) if isinstance(value, str) and value else None
+
+
+def _read_event(body: dict[str, Any]) -> tuple[Report, ...]:
+    """Raises KeyError and ValueError for a known event without its parts. Unknown events: nothing."""
+    event = wire.plain_text(body.get("event"), "event")
+    if event not in EVENTS:
+        return ()
+    problem = _read_problem(body.get("error"))
+    canceled = EVENTS[event] is Status.FAILED and problem is not None and problem.code == CANCELED.code
+    stamp = body.get("timestamp")
+    report = Report(
+        provider_id=wire.plain_text(str(body["message_id"]), "message_id"),
+        status=Status.CANCELED if canceled else EVENTS[event],
+        raw_status=wire.plain_text(str(body.get("status") or event), "status"),
+        problem=None if canceled else problem,
+        at=_read_time(body.get("delivered_at")) if stamp is None else wire.from_timestamp(str(stamp)),
+    )
+    numbers = body.get("to") if isinstance(body.get("to"), list) else [body.get("to")]
+    return tuple(replace(report, number=wire.plain_text(str(number or ""), "to")) for number in numbers or [""])
+
+
+class Dialect(base.Dialect):
+    kind = "smsprovider"
+
+    def credential(self, request: Request) -> Credential:
+        scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise errors.KeyRefused("Invalid or missing API key. Send it as “Authorization: Bearer YOUR_API_KEY”.")
+        return Credential(key.strip())
+
+    def operation(self, request: Request) -> Operation:
+        method, path = request.method, request.path.rstrip("/")
+        routes: dict[str, tuple[str, Callable[[Request], Operation]]] = {
+            MESSAGES: ("POST", _send),
+            ACCOUNT: ("GET", _account),
+            WEBHOOKS: ("POST", _webhook),
+        }
+        if path.startswith(f"{MESSAGES}/"):
+            routes[path] = ("GET", _message)
+        if path not in routes:
+            raise errors.NotFound("There is nothing at this address.")
+        expected, read = routes[path]
+        if method != expected:
+            raise errors.NotFound(f"{path} takes {expected} only.", code="method_not_allowed")
+        try:
+            return read(request)
+        except ValueError as error:
+            raise errors.InvalidRequest(str(error)) from error
+
+    def write_send(self, op: Send, result: SendResult) -> Reply:
+        """The documented top level, and ``messages`` beside it for an array. Raises Rejected for a lone refused one."""
+        entries = [_write_entry(outcome) for outcome in result.outcomes]
+        first = next((outcome for outcome in result.outcomes if outcome.taken), None)
+        if len(entries) == 1 and first is None:
+            refusal = entries[0]["error"]
+            raise WORDS.read(refusal["code"], refusal["message"], Reply(422))
+        body: dict[str, Any] = {"success": first is not None}
+        body |= {"message_id": first.provider_id} if first else {"error": entries[0]["error"]}
+        if result.credits_used is not None:
+            body["credits_used"] = wire.json_number(result.credits_used)
+        body |= _write_credits(result.credits)
+        body["status"] = STATUS_WORDS.get(first.status, "queued") if first else "failed"
+        return _reply(200, body | ({"messages": entries} if len(entries) > 1 else {}))
+
+    def write_account(self, op: GetAccount, result: AccountInfo) -> Reply:
+        body = {"success": True, "name": result.name, **_write_credits(result.credits), "from": result.sender}
+        return _reply(200, body)
+
+    def write_messages(self, op: ReadMessages, result: tuple[MessageInfo, ...]) -> Reply:
+        """Raises NotFound for an id that is nobody's."""
+        if not result:
+            raise errors.NotFound("There is no message with this id.")
+        bodies = [_write_message(info) for info in result]
+        return _reply(200, bodies[0] if len(bodies) == 1 else {**bodies[0], "messages": bodies})
+
+    def write_register_webhook(self, op: RegisterWebhook, result: WebhookInfo) -> Reply:
+        body = {"success": True, "webhook_id": result.id, "url": result.url, "events": list(result.events)}
+        return _reply(201, body | {"secret": result.secret})
+
+    def refuse(self, error: errors.ProviderError) -> Reply:
+        body = {"success": False, "error": {"code": WORDS.code(error), "message": str(error)}}
+        return _reply(WORDS.status(error), body, retry_header(error))
+
+    def with_limits(self, reply: Reply, state: RateState | None) -> Reply:
+        if state is None:
+            return reply
+        window = {"limit": state.limit, "remaining": state.remaining, "reset": state.reset}
+        headers = {f"x-ratelimit-{name}": str(value) for name, value in window.items()}
+        return replace(reply, headers={**reply.headers, **headers})
+
+    def write_event(self, event: Event, secret: str) -> Request | None:
+        if not isinstance(event, Report):
+            return None
+        word = STATUS_WORDS.get(event.status)
+        if word is None:
+            return None
+        moment = event.at or datetime.now(UTC)
+        body: dict[str, Any] = {"event": f"message.{word}", "message_id": event.provider_id, "to": event.number}
+        body["status"] = word
+        if event.status is Status.DELIVERED:
+            body["delivered_at"] = wire.write_time(moment)
+        body |= _write_problem(event.status, event.problem)
+        raw = wire.dump_json(body | {"timestamp": int(moment.timestamp())})
+        return Request("POST", "", headers={**JSON, SIGNATURE: signing.sign(raw, secret)}, body=raw)
+
+
+def _send(request: Request) -> Send:
+    body = wire.load_object(request.body)
+    text = wire.plain_text(body.get("message"), "message")
+    if not text:
+        raise ValueError("“message” is missing.")
+    if len(text) > MAX_TEXT:
+        raise errors.TextTooLong(f"The message has {len(text):,} characters; at most {MAX_TEXT:,} are sent.")
+    return Send(
+        tuple(Outgoing(number, text) for number in wire.recipients(body.get("to"), "to")),
+        sender=wire.plain_text(body.get("from"), "from"),
+        schedule=wire.optional_time(body.get("scheduled_at"), "scheduled_at"),
+        callback_url=wire.optional_url(body.get("callback_url"), "callback_url"),
+    )
+
+
+def _account(request: Request) -> GetAccount:
+    return GetAccount()
+
+
+def _message(request: Request) -> ReadMessages:
+    return ReadMessages(
+        id=wire.plain_text(unquote(request.path.rstrip("/").removeprefix(f"{MESSAGES}/")), "message_id")
+    )
+
+
+def _webhook(request: Request) -> RegisterWebhook:
+    body = wire.load_object(request.body)
+    url = wire.optional_url(body.get("url"), "url")
+    events = [] if body.get("events") is None else body["events"]
+    if not url:
+        raise ValueError("“url” is missing.")
+    if not isinstance(events, list):
+        raise ValueError("“events” must be an array of event names.")
+    return RegisterWebhook(url, tuple(wire.plain_text(event, "events") for event in events))
+
+
+def _write_credits(left: Credits | None) -> dict[str, int | float | None]:
+    if left is None:
+        return {}
+    return {"credits_remaining": None if left.amount is None else wire.json_number(left.amount)}
+
+
+def _write_entry(outcome: Outcome) -> dict[str, Any]:
+    entry: dict[str, Any] = {"to": outcome.number, "status": STATUS_WORDS.get(outcome.status, "queued")}
+    if outcome.provider_id:
+        entry["message_id"] = outcome.provider_id
+    return entry | (_write_problem(outcome.status, outcome.problem or Problem("message_rejected")))
+
+
+def _write_message(info: MessageInfo) -> dict[str, Any]:
+    times = {"sent_at": info.sent_at, "delivered_at": info.delivered_at}
+    body: dict[str, Any] = {
+        "message_id": info.id,
+        "to": info.number,
+        "from": info.sender,
+        "message": info.text,
+        "status": STATUS_WORDS.get(info.status, "queued"),
+        **{name: moment and wire.write_time(moment) for name, moment in times.items()},
+    }
+    if info.schedule:
+        body["scheduled_at"] = wire.write_time(info.schedule)
+    return body | _write_problem(info.status, info.problem)
+
+
+def _write_problem(status: Status, problem: Problem | None) -> dict[str, Any]:
+    """``error`` of a message that failed or expired; a canceled one always has it."""
+    problem = CANCELED if status is Status.CANCELED else problem
+    if problem is None or status not in (Status.FAILED, Status.EXPIRED, Status.CANCELED):
+        return {}
+    return {"error": {"code": WORDS.problem_code(problem.code), "message": problem.text}}
+
+
+def _reply(status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    return Reply(status, {**JSON, **(headers or {})}, wire.dump_json(body))
