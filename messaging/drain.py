@@ -53,7 +53,8 @@ class Drainer:
         start = worked = looked = time.monotonic()
         self.open(account_id)
         while self.lanes and time.monotonic() - start < SLICE and not stopping():
-            if any([self.step(pk) for pk in list(self.lanes)]) or self.busy():
+            steps = [self.step(pk) for pk in list(self.lanes)]
+            if any(steps) or self.busy():
                 worked = time.monotonic()
             elif time.monotonic() - worked > LINGER:
                 break

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from django.db.migrations.executor import MigrationExecutor
 from . import demo
 
 Say = Callable[[str], None]
+MIGRATING = 0x5D5  # the number of the advisory lock
 
 
 def prepare(say: Say) -> None:
@@ -30,11 +32,32 @@ def prepare(say: Say) -> None:
 
 
 def _database(say: Say) -> None:
+    if not _unmigrated():
+        return
+    say("Preparing the database …")
+    with _alone():
+        if _unmigrated():
+            call_command("migrate", interactive=False, verbosity=0)
+            call_command("createcachetable", verbosity=0)
+
+
+def _unmigrated() -> bool:
     executor = MigrationExecutor(connection)
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        say("Preparing the database …")
-        call_command("migrate", interactive=False, verbosity=0)
-        call_command("createcachetable", verbosity=0)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Hosts that start together over one PostgreSQL migrate one after the other."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATING])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATING])
 
 
 def _static_files(say: Say) -> None:
