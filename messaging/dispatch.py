@@ -87,6 +87,8 @@ class Lane:
             answer = future.result()
             record(self.account, answer)
             del self.flying[future]
+        if done and not self.held_back:
+            self.next_try = 0.0  # some may be back in the queue
         return len(done)
 
     def refresh(self) -> None:

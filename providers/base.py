@@ -215,8 +215,9 @@ class Adapter(ABC):
         if error is None and reply.status >= 300:
             error = status_error(self._redacted(reply))
         if error:
-            if isinstance(error, errors.RateLimited) and error.retry_after is None:
+            if isinstance(error, errors.RateLimited) and error.state is None:
                 error.state = rate_state(reply.headers)
+            if error.retry and error.retry_after is None:
                 error.retry_after = retry_after(reply.headers)
             raise error
         try:
@@ -416,12 +417,12 @@ def matched(op: Send, entries: Sequence[T], key: Callable[[T], str]) -> list[T |
     Numbers decide, in any spelling, each entry once (``key``: an entry's number as it came). Where nothing is
     missing, an entry whose number nobody asked for was rewritten by the provider, and stands in its order.
     """
-    asked = {_spelled(message.number) for message in op.messages}
+    asked = {wire.number_or_name(message.number) for message in op.messages}
     waiting: defaultdict[str, deque[T]] = defaultdict(deque)
     for entry in entries:
-        name = _spelled(key(entry))
+        name = wire.number_or_name(key(entry))
         waiting[name if name in asked else ""].append(entry)
-    found = [_next(waiting[_spelled(message.number)]) for message in op.messages]
+    found = [_next(waiting[wire.number_or_name(message.number)]) for message in op.messages]
     if len(entries) == len(op.messages):
         found = [_next(waiting[""]) if entry is None else entry for entry in found]
     return found
@@ -429,13 +430,6 @@ def matched(op: Send, entries: Sequence[T], key: Callable[[T], str]) -> list[T |
 
 def _next(entries: deque[T]) -> T | None:
     return entries.popleft() if entries else None
-
-
-def _spelled(number: str) -> str:
-    try:
-        return wire.clean_number(number)
-    except ValueError:
-        return number.strip()
 
 
 def left_out(message: Outgoing) -> Outcome:

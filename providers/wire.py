@@ -16,7 +16,7 @@ from email.policy import HTTP
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from .types import Request
+from .types import Credits, Request
 
 FORM = "application/x-www-form-urlencoded"
 MAX_RECIPIENTS = 5_000  # of one request to a served wire
@@ -201,3 +201,19 @@ def amount(value: object) -> Decimal | None:
 def json_number(value: Decimal) -> int | float:
     """98 and not 98.0: programs that count credits expect an integer where it is one."""
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+def read_credits(body: dict[str, Any], *names: str) -> Credits | None:
+    """The balance under the first of ``names`` that is there. Absent or nonsense: unknown; null: unlimited."""
+    name = next((name for name in names if name in body), None)
+    if name is None:
+        return None
+    left = amount(body[name])
+    return None if left is None and body[name] is not None else Credits(left)
+
+
+def write_credits(name: str, left: Credits | None) -> dict[str, int | float | None]:
+    """The member to add to an answer: nothing when unknown, null when unlimited."""
+    if left is None:
+        return {}
+    return {name: None if left.amount is None else json_number(left.amount)}

@@ -36,6 +36,8 @@ class Words:
         if kind := self._classes.get(code.lower()):
             return kind(text, code=code)
         by_status = base.status_error(reply)
+        if isinstance(by_status, errors.WrongAddress):  # the API is there: it spoke
+            return errors.NotFound(text, code=code)
         return (type(by_status) if by_status else errors.Rejected)(text, code=code)
 
     def code(self, error: errors.ProviderError) -> str:

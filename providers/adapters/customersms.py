@@ -13,7 +13,6 @@ from typing import Any
 from .. import base, errors, wire
 from ..types import (
     Credential,
-    Credits,
     Feature,
     Field,
     Operation,
@@ -75,7 +74,7 @@ class Adapter(base.Adapter):
         entries = [entry for entry in body["results"] if {"phone", "success"} <= entry.keys()]
         matched = base.matched(op, entries, lambda entry: str(entry["phone"]))
         outcomes = (_read_entry(message, entry) for message, entry in zip(op.messages, matched, strict=True))
-        return SendResult(tuple(outcomes), credits=_read_credits(body))
+        return SendResult(tuple(outcomes), credits=wire.read_credits(body, "remaining_credits"))
 
     def read_error(self, op: Operation, reply: Reply) -> errors.ProviderError | None:
         """An error names its code; an answer with results is none, even when every number was refused."""
@@ -98,14 +97,6 @@ def _read_entry(message: Outgoing, entry: dict[str, Any] | None) -> Outcome:
         provider_id=str(entry.get("message_id") or ""),
         problem=None if taken else problem,
     )
-
-
-def _read_credits(body: dict[str, Any]) -> Credits | None:
-    """Absent or nonsense: unknown. Null is how we write unlimited."""
-    if body.get("remaining_credits", "") is None:
-        return Credits(None)
-    left = wire.amount(body.get("remaining_credits"))
-    return None if left is None else Credits(left)
 
 
 class Dialect(base.Dialect):
@@ -140,9 +131,7 @@ class Dialect(base.Dialect):
             "successful_sends": taken,
             "failed_sends": len(entries) - taken,
         }
-        if result.credits:
-            left = result.credits.amount
-            body["remaining_credits"] = None if left is None else wire.json_number(left)
+        body |= wire.write_credits("remaining_credits", result.credits)
         if not taken:
             body |= {name: entries[0][name] for name in ("error", "code")}
         return _reply(200, body | {"results": entries})

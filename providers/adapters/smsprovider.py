@@ -16,7 +16,6 @@ from .. import base, errors, signing, wire
 from ..types import (
     AccountInfo,
     Credential,
-    Credits,
     Event,
     Feature,
     Field,
@@ -53,19 +52,11 @@ STATUSES = {
     "failed": Status.FAILED,
     "expired": Status.EXPIRED,
 }
-STATUS_WORDS = {
-    Status.SENT: "sent",
-    Status.DELIVERED: "delivered",
-    Status.FAILED: "failed",
-    Status.CANCELED: "failed",  # with the error code ``canceled``; whoever polls needs a word that ends it
-    Status.EXPIRED: "expired",
-}  # anything else is "queued"
-EVENTS = {
-    "message.sent": Status.SENT,
-    "message.delivered": Status.DELIVERED,
-    "message.failed": Status.FAILED,
-    "message.expired": Status.EXPIRED,
-}
+STATUS_WORDS = {status: word for word, status in STATUSES.items()} | {Status.CANCELED: "failed"}
+"""A canceled message has failed, with the code of CANCELED: whoever polls needs a word that ends it. Else: queued."""
+EVENTS = {f"message.{word}": status for word, status in STATUSES.items() if word != "queued"}
+EVENT_WORDS = {status: word for status, word in STATUS_WORDS.items() if word != "queued"}
+BALANCES = ("credits_remaining", "credits", "balance")  # the first is documented
 CANCELED = Problem("canceled", "The message was canceled before it was sent.")
 
 WORDS = Words(
@@ -91,17 +82,10 @@ class Adapter(base.Adapter):
     doc_url = "https://api.smsprovider.com/v1"
     base_url_example = "https://api.smsprovider.com/v1"
     base_url_ends = "/v1"
-    supports = frozenset(
-        {
-            Feature.SEND,
-            Feature.SENDER_ID,
-            Feature.SCHEDULE,
-            Feature.CREDITS,
-            Feature.STATUS,
-            Feature.REPORTS,
-            Feature.WEBHOOKS,
-        }
-    )
+    supports = frozenset({
+        Feature.SEND, Feature.SENDER_ID, Feature.SCHEDULE, Feature.CREDITS,
+        Feature.STATUS, Feature.REPORTS, Feature.WEBHOOKS,
+    })  # fmt: skip
     fields = (
         Field("api_key", "API key"),
         Field(
@@ -131,7 +115,7 @@ class Adapter(base.Adapter):
         """One id for all, or a list with an entry for each number."""
         body = wire.load_object(reply.body)
         items = _items(body)
-        if items is None:
+        if not items:
             outcomes = base.same_for_all(op, _read_outcome(body, body["message_id"]))
         else:
             matched = base.matched(op, items, _number)
@@ -141,7 +125,7 @@ class Adapter(base.Adapter):
                 else base.left_out(message)
                 for message, item in zip(op.messages, matched, strict=True)
             )
-        return SendResult(outcomes, _read_credits(body), wire.amount(body.get("credits_used")))
+        return SendResult(outcomes, wire.read_credits(body, *BALANCES), wire.amount(body.get("credits_used")))
 
     def write_account(self, op: GetAccount) -> Request:
         return self._request("GET", ACCOUNT)
@@ -149,9 +133,9 @@ class Adapter(base.Adapter):
     def read_account(self, op: GetAccount, reply: Reply) -> AccountInfo:
         """Not documented: the balance under any likely name."""
         body = wire.load_object(reply.body)
-        if not {*_BALANCES, "name"} & body.keys():
+        if not {*BALANCES, "name"} & body.keys():
             raise ValueError("neither a balance nor a name")
-        return AccountInfo(_read_credits(body), str(body.get("name") or ""), str(body.get("from") or ""))
+        return AccountInfo(wire.read_credits(body, *BALANCES), str(body.get("name") or ""), str(body.get("from") or ""))
 
     def write_messages(self, op: ReadMessages) -> Request:
         return self._request("GET", f"{MESSAGES}/{quote(op.id, safe='')}")
@@ -211,13 +195,10 @@ class Adapter(base.Adapter):
         return Request(method, path, headers={**headers, **JSON}, body=wire.dump_json(body))
 
 
-_BALANCES = ("credits_remaining", "credits", "balance")
-
-
-def _items(body: dict[str, Any]) -> list[dict[str, Any]] | None:
+def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The entries of an answer to an array; those that are no objects are left out."""
-    found = next((body[name] for name in ("messages", "results") if isinstance(body.get(name), list)), None)
-    return None if found is None else [item for item in found if isinstance(item, dict)]
+    found: list[Any] = next((body[name] for name in ("messages", "results") if isinstance(body.get(name), list)), [])
+    return [item for item in found if isinstance(item, dict)]
 
 
 def _number(item: dict[str, Any]) -> str:
@@ -240,16 +221,10 @@ def _read_outcome(item: dict[str, Any], shared_id: object) -> Outcome:
 
 
 def _read_problem(value: object) -> Problem | None:
-    if isinstance(value, dict):
-        return Problem(str(value.get("code") or ""), str(value.get("message") or ""))
-    return Problem("", str(value)) if value else None
-
-
-def _read_credits(body: dict[str, Any]) -> Credits | None:
-    """Absent or nonsense: unknown. Null is how we write unlimited."""
-    name = next((name for name in _BALANCES if name in body), "")
-    left = wire.amount(body.get(name))
-    return None if not name or (left is None and body[name] is not None) else Credits(left)
+    if not isinstance(value, dict):
+        value = {"message": value} if value else None
+    parts = value and [str(value.get(name) or "").replace("\x00", "") for name in ("code", "message")]
+    return Problem(*parts) if parts else None
 
 
 def _read_status(word: str, problem: Problem | None) -> tuple[Status, Problem | None]:
@@ -263,7 +238,7 @@ def _read_message(body: dict[str, Any]) -> MessageInfo:
     status, problem = _read_status(str(body["status"]), _read_problem(body.get("error")))
     return MessageInfo(
         id=str(body["message_id"]),
-        number=str(body["to"]),
+        number=wire.number_or_name(str(body["to"])),
         text=str(body.get("message") or ""),
         status=status,
         sender=str(body.get("from") or ""),
@@ -280,21 +255,23 @@ def _read_time(value: object) -> datetime | None:
 
 def _read_event(body: dict[str, Any]) -> tuple[Report, ...]:
     """Raises KeyError and ValueError for a known event without its parts. Unknown events: nothing."""
-    event = wire.plain_text(body.get("event"), "event")
+    event = wire.plain_text(body["event"], "event")
     if event not in EVENTS:
         return ()
-    problem = _read_problem(body.get("error"))
-    canceled = EVENTS[event] is Status.FAILED and problem is not None and problem.code == CANCELED.code
+    status, problem = _read_status(event.removeprefix("message."), _read_problem(body.get("error")))
     stamp = body.get("timestamp")
     report = Report(
         provider_id=wire.plain_text(str(body["message_id"]), "message_id"),
-        status=Status.CANCELED if canceled else EVENTS[event],
+        status=status,
         raw_status=wire.plain_text(str(body.get("status") or event), "status"),
-        problem=None if canceled else problem,
+        problem=problem,
         at=_read_time(body.get("delivered_at")) if stamp is None else wire.from_timestamp(str(stamp)),
     )
     numbers = body.get("to") if isinstance(body.get("to"), list) else [body.get("to")]
-    return tuple(replace(report, number=wire.plain_text(str(number or ""), "to")) for number in numbers or [""])
+    return tuple(
+        replace(report, number=wire.number_or_name(wire.plain_text(str(number or ""), "to")))
+        for number in numbers or [""]
+    )
 
 
 class Dialect(base.Dialect):
@@ -336,12 +313,17 @@ class Dialect(base.Dialect):
         body |= {"message_id": first.provider_id} if first else {"error": entries[0]["error"]}
         if result.credits_used is not None:
             body["credits_used"] = wire.json_number(result.credits_used)
-        body |= _write_credits(result.credits)
+        body |= wire.write_credits(BALANCES[0], result.credits)
         body["status"] = STATUS_WORDS.get(first.status, "queued") if first else "failed"
         return _reply(200, body | ({"messages": entries} if len(entries) > 1 else {}))
 
     def write_account(self, op: GetAccount, result: AccountInfo) -> Reply:
-        body = {"success": True, "name": result.name, **_write_credits(result.credits), "from": result.sender}
+        body = {
+            "success": True,
+            "name": result.name,
+            **wire.write_credits(BALANCES[0], result.credits),
+            "from": result.sender,
+        }
         return _reply(200, body)
 
     def write_messages(self, op: ReadMessages, result: tuple[MessageInfo, ...]) -> Reply:
@@ -369,7 +351,7 @@ class Dialect(base.Dialect):
     def write_event(self, event: Event, secret: str) -> Request | None:
         if not isinstance(event, Report):
             return None
-        word = STATUS_WORDS.get(event.status)
+        word = EVENT_WORDS.get(event.status)
         if word is None:
             return None
         moment = event.at or datetime.now(UTC)
@@ -416,12 +398,6 @@ def _webhook(request: Request) -> RegisterWebhook:
     if not isinstance(events, list):
         raise ValueError("“events” must be an array of event names.")
     return RegisterWebhook(url, tuple(wire.plain_text(event, "events") for event in events))
-
-
-def _write_credits(left: Credits | None) -> dict[str, int | float | None]:
-    if left is None:
-        return {}
-    return {"credits_remaining": None if left.amount is None else wire.json_number(left.amount)}
 
 
 def _write_entry(outcome: Outcome) -> dict[str, Any]:
