@@ -39,11 +39,11 @@ WORDS = Words(
         "RATE_LIMIT_EXCEEDED": (errors.RateLimited, 429),
         "INVALID_PHONE_NUMBER": (errors.InvalidNumber, 400),
         "MESSAGE_TOO_LONG": (errors.TextTooLong, 400),
-        "MISSING_PARAMETER": (errors.InvalidRequest, 400),
         "INVALID_REQUEST": (errors.InvalidRequest, 400),
+        "MISSING_PARAMETER": (errors.InvalidRequest, 400),
         "MESSAGE_REJECTED": (errors.Rejected, 400),
-        "METHOD_NOT_ALLOWED": (errors.NotFound, 405),
         "NOT_FOUND": (errors.NotFound, 404),
+        "METHOD_NOT_ALLOWED": (errors.NotFound, 405),
         "SERVICE_UNAVAILABLE": (errors.Unavailable, 503),
         "INTERNAL_ERROR": (errors.Uncertain, 500),
     }
