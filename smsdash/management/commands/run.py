@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 import time
 import urllib.error
@@ -7,7 +8,7 @@ import urllib.request
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
 from smsdash import demo, setup
@@ -18,6 +19,8 @@ class Command(BaseCommand):
     help = "Run everything: web server, background workers and, with the demo, the sandbox."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if settings.SMSDASH_WEB and _taken(settings.HOST, settings.PORT):
+            raise CommandError(f"Port {settings.PORT} is taken. Stop what uses it, or set PORT to another number.")
         setup.prepare(self.say)
         threading.Thread(target=self.announce, daemon=True).start()
         Supervisor().run()
@@ -39,6 +42,19 @@ class Command(BaseCommand):
         if settings.SMSDASH_DEMO:
             demo.sync_devices()
             connection.close()
+
+
+def _taken(host: str, port: int) -> bool:
+    """Whether somebody still listens there after a moment: what ran before may be on its way out."""
+    for _ in range(20):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                return False
+            except OSError:
+                time.sleep(0.1)
+    return True
 
 
 def _answers(url: str) -> bool:

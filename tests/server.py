@@ -1,0 +1,174 @@
+"""smsdash as its operator runs it: real processes, a data directory of its own, real HTTP."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+T = TypeVar("T")
+PASSWORD = "correct-horse-battery"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(what: str, check: Callable[[], T], seconds: float = 60.0) -> T:
+    """Wait until ``check`` is true and give back what it said. Fails with ``what`` was waited for."""
+    end = time.monotonic() + seconds
+    while True:
+        if value := check():
+            return value
+        assert time.monotonic() < end, f"Waited {seconds} s in vain: {what}. Last: {value!r}"
+        time.sleep(0.1)
+
+
+class Server:
+    """``manage.py run`` in a subprocess. Start and stop it as often as you like; the data stays."""
+
+    def __init__(
+        self, data: Path, database_url: str = "", port: int = 0, ready: str = "/readyz", **environment: str
+    ) -> None:
+        self.data, self.port, self.ready_path = data, port or free_port(), ready
+        self.url = f"http://127.0.0.1:{self.port}"
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("SMSDASH_", "DJANGO_", "PYTEST_"))}
+        self.environment = {
+            **clean,
+            "SMSDASH_DATA_DIR": str(data),
+            "SMSDASH_ADMIN_PASSWORD": PASSWORD,
+            "PORT": str(self.port),
+            "DATABASE_URL": database_url,
+            **environment,
+        }
+        if not database_url:
+            self.environment.pop("DATABASE_URL")
+        self.log_file = data / "server.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.session = requests.Session()
+        self.session.trust_env = False
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.process and self.process.poll() is None:
+            self.stop()
+
+    # -- processes --
+
+    def start(self) -> float:
+        """Returns the seconds until it was ready."""
+        begun = time.monotonic()
+        self.data.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            command = [sys.executable, "manage.py", "run"]
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
+        if self.ready_path:
+            until("the server to be ready", self.ready, 90)
+        return time.monotonic() - begun
+
+    def ready(self) -> bool:
+        assert self.process is None or self.process.poll() is None, "The server ended:\n" + self.tail()
+        try:
+            return self.session.get(self.url + self.ready_path, timeout=5).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def run_to_the_end(self) -> subprocess.CompletedProcess[str]:
+        """For a start that should fail."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "manage.py", "run"]
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60)
+
+    def stop(self) -> int:
+        """As Ctrl-C does. Returns the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+    def kill_everything(self) -> None:
+        """kill -9 of the supervisor and of all that it started, in one moment."""
+        assert self.process is not None
+        family = [self.process.pid, *self.descendants()]
+        for pid in family:
+            _kill(pid)
+        self.process.wait()
+        until("all to be gone", lambda: not any(alive(pid) for pid in family), 10)
+
+    def descendants(self, parent: int | None = None) -> list[int]:
+        parent = parent or (self.process.pid if self.process else 0)
+        found = []
+        for pid in _children(parent):
+            found += [pid, *self.descendants(pid)]
+        return found
+
+    def workers(self) -> list[int]:
+        """The leader of the worker cluster first, then its processes."""
+        assert self.process is not None
+        for pid in _children(self.process.pid):
+            if b"qcluster" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return [pid, *self.descendants(pid)]
+        return []
+
+    def tail(self) -> str:
+        return self.log_file.read_text()[-3000:] if self.log_file.exists() else ""
+
+    # -- as a person --
+
+    def log_in(self) -> None:
+        self.session.cookies.clear()
+        reply = self.submit("/login/", login="admin", password=PASSWORD)
+        assert reply.status_code == 200 and "/login/" not in reply.url, reply.text[:2000]
+
+    def get(self, path: str) -> requests.Response:
+        reply = self.session.get(self.url + path, timeout=30)
+        assert reply.status_code == 200, f"{path}: {reply.status_code}\n{reply.text[:2000]}"
+        return reply
+
+    def submit(self, path: str, **fields: Any) -> requests.Response:
+        """Fill in the form at ``path`` and send it: what the page filled in stays, ``fields`` are typed."""
+        page = self.get(path)
+        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text)
+        data = {**dict(hidden), **fields}
+        return self.session.post(self.url + path, data=data, headers={"referer": self.url + path}, timeout=60)
+
+    def manage(self, *arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def _children(parent: int) -> list[int]:
+    try:
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,113 @@
+"""The one command that runs everything: starts, stops, and what it does when something dies or stands still."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.server import Server, alive, until
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "data", SMSDASH_DEMO="0", SMSDASH_WORKERS="2", SMSDASH_STALLED_AFTER="8") as server:
+        yield server
+
+
+def test_it_says_who_may_log_in_and_where(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", SMSDASH_DEMO="0", SMSDASH_WORKERS="1", SMSDASH_ADMIN_PASSWORD="") as server:
+        until("the address", lambda: f"http://127.0.0.1:{server.port}/" in server.tail())
+        assert "admin password: " in server.tail()
+        server.stop()
+        server.start()
+        assert server.tail().count("admin password: ") == 1
+
+
+def test_a_later_start_is_quick_and_a_stop_is_clean(server: Server) -> None:
+    family = server.descendants()
+    assert server.stop() == 0
+    assert not [pid for pid in family if alive(pid)]
+    assert server.start() < 5
+
+
+def test_sigterm_stops_it_too(server: Server) -> None:
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0
+
+
+def test_a_web_server_that_died_is_started_again(server: Server) -> None:
+    assert server.process is not None
+    web = server.descendants()[0]
+    os.kill(web, signal.SIGKILL)
+    until("the log to say so", lambda: "web process ended by itself" in server.tail())
+    until("it to serve again", server.ready)
+
+
+def test_workers_that_died_are_started_again(server: Server) -> None:
+    leader = server.workers()[0]
+    os.kill(leader, signal.SIGKILL)
+    until("new workers", lambda: server.workers()[:1] not in ([], [leader]))
+    assert "workers process ended by itself" in server.tail()
+    until("them to work", server.ready)
+
+
+def test_a_cluster_that_stands_still_is_started_again(server: Server) -> None:
+    family = server.workers()
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    until("the log to say so", lambda: "got nothing done" in server.tail(), 30)
+    until("new workers", lambda: server.workers()[:1] not in ([], family[:1]))
+    until("them to work", server.ready)
+    assert not [pid for pid in family if alive(pid)]
+
+
+def test_work_goes_on_after_idle_processes_were_killed(server: Server) -> None:
+    """As the system does when memory is short. It can wedge a django-q2 cluster for ever, heartbeats still fresh."""
+    for pid in server.workers()[2:]:
+        os.kill(pid, signal.SIGKILL)
+    before = last_progress(server)
+    until("some work to be done", lambda: last_progress(server) > before, 40)
+
+
+def last_progress(server: Server) -> str:
+    with sqlite3.connect(server.data / "smsdash.sqlite3") as database:
+        return str(database.execute("SELECT max(progress_at) FROM messaging_worker").fetchone()[0])
+
+
+def test_nothing_is_left_when_the_supervisor_is_killed(server: Server) -> None:
+    assert server.process is not None
+    family = server.descendants()
+    server.process.kill()
+    server.process.wait()
+    until("the rest to end", lambda: not [pid for pid in family if alive(pid)], 30)
+    server.start()
+
+
+def test_it_says_when_the_port_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        server = Server(tmp_path / "data", port=other.getsockname()[1], SMSDASH_DEMO="0")
+        done = server.run_to_the_end()
+    assert done.returncode != 0
+    assert f"Port {server.port} is taken" in done.stdout + done.stderr
+
+
+def test_halves_can_run_apart(tmp_path: Path) -> None:
+    with Server(tmp_path / "data", SMSDASH_DEMO="0", SMSDASH_WORKERS="0", ready="/healthz") as web:
+        reply = requests.get(f"{web.url}/readyz", timeout=10)
+        assert (reply.status_code, reply.json()["worker"]) == (503, False)
+        assert web.workers() == []
+        with Server(tmp_path / "data", SMSDASH_DEMO="0", SMSDASH_WEB="0", ready="") as host:
+            until("the worker to be seen", lambda: requests.get(f"{web.url}/readyz", timeout=10).status_code == 200)
+            assert len(host.workers()) > 1
