@@ -1,0 +1,154 @@
+"""What every test can rely on: its database, its browser, its processes, and no way out of this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.cache import cache
+from django.test import Client, TransactionTestCase
+from playwright.sync_api import Browser, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from tests import network
+
+DATABASE_FIXTURES = {"db", "transactional_db"}
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        command = database["OPTIONS"]["init_command"]
+        database["OPTIONS"]["init_command"] = command.replace("synchronous=FULL", "synchronous=OFF")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL, only what can come out differently there: tests with a database or with real processes."""
+    if not config.getoption("postgres"):
+        return
+    dropped = [item for item in items if item.get_closest_marker("browser") or not _touches_database(item)]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in set(dropped)]
+
+
+def _touches_database(item: pytest.Item) -> bool:
+    if item.get_closest_marker("django_db") or item.get_closest_marker("server"):
+        return True
+    case = getattr(item, "cls", None)
+    if case is not None and issubclass(case, TransactionTestCase):
+        return True
+    return bool(DATABASE_FIXTURES & set(getattr(item, "fixturenames", ())))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def only_this_machine() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        network.refuse_others(patch)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The cache's table belongs to no model, so the flush after a transactional test leaves it alone."""
+    mark = request.node.get_closest_marker("django_db")
+    if "transactional_db" not in request.fixturenames and not (mark and mark.kwargs.get("transaction")):
+        yield
+        return
+    request.getfixturevalue("transactional_db")
+    yield
+    cache.clear()
+
+
+# --- Browser ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The machine's Chromium. Playwright keeps a loop running in this thread, which Django has to put up with."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+    if not Path(path).exists():
+        pytest.fail(f"There is no Chromium at {path}. Install it (apt-get install chromium) or set CHROMIUM.")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page_problems() -> list[str]:
+    """What went wrong in the page so far. A test that expects something there takes it out."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Browser, page_problems: list[str]) -> Iterator[Page]:
+    """An empty page; errors in its console, and requests to other machines, fail the test."""
+    context = browser.new_context(locale="en", timezone_id="UTC", reduced_motion="reduce")
+    context.set_default_timeout(10_000)
+    page = context.new_page()
+    page.on("console", lambda message: message.type == "error" and page_problems.append(message.text))
+    page.on("pageerror", lambda error: page_problems.append(str(error)))
+    page.on("request", lambda request: _is_foreign(request.url) and page_problems.append(request.url))
+    yield page
+    context.close()
+    assert page_problems == []
+
+
+def _is_foreign(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https", "ws", "wss") and not network.is_local(parts.hostname or "")
+
+
+@pytest.fixture
+def admin_page(page: Page, live_server: LiveServer, admin_client: Client) -> Page:
+    """A page in which the administrator is signed in."""
+    session = admin_client.cookies[settings.SESSION_COOKIE_NAME].value
+    page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
+    return page
+
+
+# --- Real processes -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def installation(tmp_path: Path, free_port: int, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The environment of an installation of its own: data directory, port, and a database of the run's kind."""
+    known = {"PATH", "HOME", "LANG", "TMPDIR"}
+    environment = {name: value for name, value in os.environ.items() if name in known or name.startswith("PIP_")}
+    environment |= {"SMSDASH_DATA_DIR": str(tmp_path / "var"), "PORT": str(free_port), "PYTHONUNBUFFERED": "1"}
+    if not request.config.getoption("postgres"):
+        yield environment
+        return
+    server = urlsplit(os.environ["DATABASE_URL"])
+    name = f"smsdash_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(urlunsplit(server), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        yield environment | {"DATABASE_URL": urlunsplit(server._replace(path=f"/{name}"))}
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
