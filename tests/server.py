@@ -5,25 +5,21 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psycopg
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 PASSWORD = "correct-horse-battery"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(what: str, check: Callable[[], T], seconds: float = 60.0) -> T:
@@ -39,23 +35,12 @@ def until(what: str, check: Callable[[], T], seconds: float = 60.0) -> T:
 class Server:
     """``manage.py run`` in a subprocess. Start and stop it as often as you like; the data stays."""
 
-    def __init__(
-        self, data: Path, database_url: str = "", port: int = 0, ready: str = "/readyz", **environment: str
-    ) -> None:
-        self.data, self.port, self.ready_path = data, port or free_port(), ready
+    def __init__(self, installation: dict[str, str], ready: str = "/readyz", **environment: str) -> None:
+        self.environment = {"SMSDASH_ADMIN_PASSWORD": PASSWORD, **installation, **environment}
+        self.data = Path(self.environment["SMSDASH_DATA_DIR"])
+        self.port, self.ready_path = int(self.environment["PORT"]), ready
         self.url = f"http://127.0.0.1:{self.port}"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("SMSDASH_", "DJANGO_", "PYTEST_"))}
-        self.environment = {
-            **clean,
-            "SMSDASH_DATA_DIR": str(data),
-            "SMSDASH_ADMIN_PASSWORD": PASSWORD,
-            "PORT": str(self.port),
-            "DATABASE_URL": database_url,
-            **environment,
-        }
-        if not database_url:
-            self.environment.pop("DATABASE_URL")
-        self.log_file = data / "server.log"
+        self.log_file = self.data / "server.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.session = requests.Session()
         self.session.trust_env = False
@@ -146,6 +131,14 @@ class Server:
         data = {**dict(hidden), **fields}
         return self.session.post(self.url + path, data=data, headers={"referer": self.url + path}, timeout=60)
 
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the installation's own database, whichever it is."""
+        if url := self.environment.get("DATABASE_URL"):
+            with psycopg.connect(url) as connection:
+                return connection.execute(sql).fetchall()  # type: ignore[call-overload,no-any-return]
+        with closing(sqlite3.connect(self.data / "smsdash.sqlite3", timeout=30)) as connection:
+            return connection.execute(sql).fetchall()
+
     def manage(self, *arguments: str) -> str:
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)
@@ -168,7 +161,5 @@ def alive(pid: int) -> bool:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass

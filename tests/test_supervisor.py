@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -18,13 +16,13 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    with Server(tmp_path / "data", SMSDASH_DEMO="0", SMSDASH_WORKERS="2", SMSDASH_STALLED_AFTER="8") as server:
+def server(installation: dict[str, str]) -> Iterator[Server]:
+    with Server(installation, SMSDASH_DEMO="0", SMSDASH_WORKERS="2", SMSDASH_STALLED_AFTER="8") as server:
         yield server
 
 
-def test_it_says_who_may_log_in_and_where(tmp_path: Path) -> None:
-    with Server(tmp_path / "data", SMSDASH_DEMO="0", SMSDASH_WORKERS="1", SMSDASH_ADMIN_PASSWORD="") as server:
+def test_it_says_who_may_log_in_and_where(installation: dict[str, str]) -> None:
+    with Server(installation, SMSDASH_DEMO="0", SMSDASH_WORKERS="1", SMSDASH_ADMIN_PASSWORD="") as server:
         until("the address", lambda: f"http://127.0.0.1:{server.port}/" in server.tail())
         assert "admin password: " in server.tail()
         server.stop()
@@ -80,8 +78,7 @@ def test_work_goes_on_after_idle_processes_were_killed(server: Server) -> None:
 
 
 def last_progress(server: Server) -> str:
-    with sqlite3.connect(server.data / "smsdash.sqlite3") as database:
-        return str(database.execute("SELECT max(progress_at) FROM messaging_worker").fetchone()[0])
+    return str(server.query("SELECT max(progress_at) FROM messaging_worker")[0][0])
 
 
 def test_nothing_is_left_when_the_supervisor_is_killed(server: Server) -> None:
@@ -93,21 +90,21 @@ def test_nothing_is_left_when_the_supervisor_is_killed(server: Server) -> None:
     server.start()
 
 
-def test_it_says_when_the_port_is_taken(tmp_path: Path) -> None:
+def test_it_says_when_the_port_is_taken(installation: dict[str, str]) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        server = Server(tmp_path / "data", port=other.getsockname()[1], SMSDASH_DEMO="0")
+        server = Server(installation, PORT=str(other.getsockname()[1]), SMSDASH_DEMO="0")
         done = server.run_to_the_end()
     assert done.returncode != 0
     assert f"Port {server.port} is taken" in done.stdout + done.stderr
 
 
-def test_halves_can_run_apart(tmp_path: Path) -> None:
-    with Server(tmp_path / "data", SMSDASH_DEMO="0", SMSDASH_WORKERS="0", ready="/healthz") as web:
+def test_halves_can_run_apart(installation: dict[str, str]) -> None:
+    with Server(installation, SMSDASH_DEMO="0", SMSDASH_WORKERS="0", ready="/healthz") as web:
         reply = requests.get(f"{web.url}/readyz", timeout=10)
         assert (reply.status_code, reply.json()["worker"]) == (503, False)
         assert web.workers() == []
-        with Server(tmp_path / "data", SMSDASH_DEMO="0", SMSDASH_WEB="0", ready="") as host:
+        with Server(installation, SMSDASH_DEMO="0", SMSDASH_WEB="0", ready="") as host:
             until("the worker to be seen", lambda: requests.get(f"{web.url}/readyz", timeout=10).status_code == 200)
             assert len(host.workers()) > 1

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from contacts import optout
@@ -211,6 +212,7 @@ def test_a_bug_in_an_adapter_leaves_no_message_without_an_end(account: ProviderA
 def test_a_report_that_overtakes_the_answer_is_replayed(account: ProviderAccount, provider: Provider) -> None:
     def early(numbers: list[str]) -> None:
         reports.apply(account, [Report(f"msg_{number}", Status.DELIVERED, number) for number in numbers])
+        connection.close()  # the pool's thread opened it
 
     provider.answer = early
     send(account, GOOD[:2])
