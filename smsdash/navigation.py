@@ -41,12 +41,18 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
 
 
 def context(request: HttpRequest) -> dict[str, Any]:
-    """Template context: the groups with the entries this person may open."""
+    """Template context: the groups with the entries this person may open, and the one they are at."""
     user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated:
+    if user is None or not user.is_authenticated or request.headers.get("HX-Request"):
         return {}
     groups = []
     for label, entries in GROUPS:
         if seen := [entry for entry in entries if user.has_perm(entry.permission)]:
             groups.append((label, seen))
-    return {"navigation": groups, "demo": settings.SMSDASH_DEMO}
+    return {"navigation": groups, "current_entry": _current(groups, request.path), "demo": settings.SMSDASH_DEMO}
+
+
+def _current(groups: list[tuple[Promise | str, list[Entry]]], path: str) -> Entry | None:
+    """The entry with the longest address that the path starts with; the overview only for itself."""
+    here = [e for _, entries in groups for e in entries if path == e.url or (e.url != "/" and path.startswith(e.url))]
+    return max(here, key=lambda entry: len(entry.url), default=None)
