@@ -27,9 +27,9 @@ def data(kind: str, name: str) -> bytes:
 
 
 def make_account(kind: str, credentials: Mapping[str, str] | None = None, sender: str = "") -> Account:
-    """An account of a kind: the documented base URL, and ``<kind>-<field>`` for every credential not given."""
+    """An account of a kind: the documented base URL, and each field's default or ``<kind>-<field>``."""
     adapter = registry.adapter_class(kind)
-    defaults = {field.name: f"{kind}-{field.name}" for field in adapter.fields}
+    defaults = {field.name: field.default or f"{kind}-{field.name}" for field in adapter.fields}
     return Account(adapter.base_url_example, {**defaults, **(credentials or {})}, sender)
 
 
