@@ -265,8 +265,8 @@ class Adapter(ABC):
         raise errors.Unsupported("This kind of account posts nothing back.")
 
     def polls(self, sent: Sequence[SentRef]) -> tuple[ReadMessages, ...]:
-        """The requests that learn the status of ``sent``: one each, unless the wire can ask for many."""
-        return tuple(ReadMessages(id=ref.provider_id) for ref in sent)
+        """The requests that learn the status of ``sent``: one for each id, unless the wire can ask for many."""
+        return tuple(ReadMessages(id=found) for found in dict.fromkeys(ref.provider_id for ref in sent) if found)
 
     # -- traces --
 

@@ -63,6 +63,12 @@ def plain_text(value: object, name: str) -> str:
     return value
 
 
+def plain_value(value: object, name: str) -> str:
+    """An id, a number or a word out of JSON, where some write an integer for it. As ``plain_text`` else."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return plain_text(str(value) if whole else value, name)
+
+
 def recipients(value: object, name: str) -> list[str]:
     """Numbers out of one string, a comma list or an array of these; each cleaned where it can be.
 
@@ -157,11 +163,11 @@ def parse_time(text: str, zone: tzinfo = UTC) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=zone)
 
 
-def from_timestamp(seconds: str | float) -> datetime:
+def from_timestamp(seconds: object) -> datetime:
     """Unix seconds. Raises ValueError when they are not a time that can be."""
     try:
-        return datetime.fromtimestamp(float(seconds), UTC)
-    except (OverflowError, OSError) as error:
+        return datetime.fromtimestamp(float(str(seconds)), UTC)
+    except (ValueError, OverflowError, OSError) as error:
         raise ValueError(f"“{seconds}” is not a Unix time in seconds.") from error
 
 

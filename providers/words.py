@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from . import base, errors
-from .types import Reply
+from .types import RateState, Reply
 
 ALSO: Mapping[type[errors.ProviderError], type[errors.ProviderError]] = {
     errors.Unsupported: errors.InvalidRequest,
@@ -56,3 +56,9 @@ class Words:
 
 def retry_header(error: errors.ProviderError) -> dict[str, str]:
     return {} if error.retry_after is None else {"retry-after": str(math.ceil(error.retry_after))}
+
+
+def limit_headers(state: RateState) -> dict[str, str]:
+    """What ``base.rate_state`` reads."""
+    window = {"limit": state.limit, "remaining": state.remaining, "reset": state.reset}
+    return {f"x-ratelimit-{name}": str(value) for name, value in window.items()}

@@ -6,7 +6,7 @@ Not documented, so ours: ids per recipient of an array, the answers of ``GET /ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,11 +34,10 @@ from ..types import (
     Request,
     Send,
     SendResult,
-    SentRef,
     Status,
     WebhookInfo,
 )
-from ..words import Words, retry_header
+from ..words import Words, limit_headers, retry_header
 
 MESSAGES, ACCOUNT, WEBHOOKS = "/messages", "/account", "/webhooks"
 JSON = {"content-type": "application/json"}
@@ -88,12 +87,7 @@ class Adapter(base.Adapter):
     })  # fmt: skip
     fields = (
         Field("api_key", "API key"),
-        Field(
-            "webhook_secret",
-            "Webhook secret",
-            required=False,
-            help="Signs the delivery reports. Without it none is accepted and statuses are polled.",
-        ),
+        Field("webhook_secret", "Webhook secret", required=False, help="Delivery reports are refused without it."),
     )
     rates = (Rate(10, 1),)  # the Standard plan; Enterprise has 50
     max_batch = 100  # not documented; ours
@@ -118,7 +112,7 @@ class Adapter(base.Adapter):
         if not items:
             outcomes = base.same_for_all(op, _read_outcome(body, body["message_id"]))
         else:
-            matched = base.matched(op, items, _number)
+            matched = base.matched(op, items, lambda item: _first(item, "to", "phone", "number"))
             outcomes = tuple(
                 replace(_read_outcome(item, body.get("message_id")), ref=message.ref, number=message.number)
                 if item
@@ -171,12 +165,8 @@ class Adapter(base.Adapter):
         return WORDS.read(problem.code, problem.text, reply)
 
     def read_callback(self, request: Request) -> tuple[Event, ...]:
-        secret = self.account.credentials.get("webhook_secret", "")
-        if not secret:
-            raise errors.BadSignature(
-                "A delivery report came, but the account has no webhook secret to check it with. "
-                "Register the webhook again or enter the secret."
-            )
+        if not (secret := self.account.credentials.get("webhook_secret", "")):
+            raise errors.BadSignature("The account has no webhook secret. Register the webhook or enter the secret.")
         if not signing.is_signed(request.body, request.headers.get(SIGNATURE, ""), secret):
             raise errors.BadSignature()
         try:
@@ -184,15 +174,9 @@ class Adapter(base.Adapter):
         except (KeyError, ValueError) as error:
             raise errors.BadCallback(f"The delivery report could not be understood: {error}") from error
 
-    def polls(self, sent: Sequence[SentRef]) -> tuple[ReadMessages, ...]:
-        """An id that covers several recipients is asked for once."""
-        return tuple(ReadMessages(id=found) for found in dict.fromkeys(ref.provider_id for ref in sent) if found)
-
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Request:
-        headers = {"authorization": f"Bearer {self.account.credentials['api_key']}"}
-        if body is None:
-            return Request(method, path, headers=headers)
-        return Request(method, path, headers={**headers, **JSON}, body=wire.dump_json(body))
+        headers = {"authorization": f"Bearer {self.account.credentials['api_key']}", **(JSON if body else {})}
+        return Request(method, path, headers=headers, body=wire.dump_json(body) if body else b"")
 
 
 def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -201,8 +185,8 @@ def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in found if isinstance(item, dict)]
 
 
-def _number(item: dict[str, Any]) -> str:
-    return str(item.get("to") or item.get("phone") or item.get("number") or "")
+def _first(item: dict[str, Any], *names: str) -> str:
+    return next((str(item[name]) for name in names if item.get(name)), "")
 
 
 def _read_outcome(item: dict[str, Any], shared_id: object) -> Outcome:
@@ -215,7 +199,7 @@ def _read_outcome(item: dict[str, Any], shared_id: object) -> Outcome:
     refused = status is Status.FAILED
     return Outcome(
         status,
-        provider_id=str(item.get("message_id") or item.get("id") or ("" if refused else shared_id) or ""),
+        provider_id=_first(item, "message_id", "id") or ("" if refused else str(shared_id or "")),
         problem=(problem or Problem("failed")) if refused else None,
     )
 
@@ -242,15 +226,11 @@ def _read_message(body: dict[str, Any]) -> MessageInfo:
         text=str(body.get("message") or ""),
         status=status,
         sender=str(body.get("from") or ""),
-        sent_at=_read_time(body.get("sent_at")),
-        delivered_at=_read_time(body.get("delivered_at")),
-        schedule=_read_time(body.get("scheduled_at")),
+        sent_at=wire.optional_time(body.get("sent_at"), "sent_at"),
+        delivered_at=wire.optional_time(body.get("delivered_at"), "delivered_at"),
+        schedule=wire.optional_time(body.get("scheduled_at"), "scheduled_at"),
         problem=problem,
     )
-
-
-def _read_time(value: object) -> datetime | None:
-    return wire.parse_time(value) if isinstance(value, str) and value else None
 
 
 def _read_event(body: dict[str, Any]) -> tuple[Report, ...]:
@@ -260,18 +240,13 @@ def _read_event(body: dict[str, Any]) -> tuple[Report, ...]:
         return ()
     status, problem = _read_status(event.removeprefix("message."), _read_problem(body.get("error")))
     stamp = body.get("timestamp")
-    report = Report(
-        provider_id=wire.plain_text(str(body["message_id"]), "message_id"),
-        status=status,
-        raw_status=wire.plain_text(str(body.get("status") or event), "status"),
-        problem=problem,
-        at=_read_time(body.get("delivered_at")) if stamp is None else wire.from_timestamp(str(stamp)),
-    )
-    numbers = body.get("to") if isinstance(body.get("to"), list) else [body.get("to")]
-    return tuple(
-        replace(report, number=wire.number_or_name(wire.plain_text(str(number or ""), "to")))
-        for number in numbers or [""]
-    )
+    at = wire.optional_time(body.get("delivered_at"), "delivered_at") if stamp is None else wire.from_timestamp(stamp)
+    found, raw = wire.plain_value(body["message_id"], "message_id"), wire.plain_value(body.get("status"), "status")
+    if not found:
+        raise ValueError("“message_id” is missing.")
+    numbers: list[object] = body["to"] if isinstance(body.get("to"), list) else [body.get("to")]
+    cleaned = [wire.number_or_name(wire.plain_value(number, "to")) for number in numbers]
+    return tuple(Report(found, status, number, raw or event, problem, at) for number in cleaned)
 
 
 class Dialect(base.Dialect):
@@ -287,7 +262,7 @@ class Dialect(base.Dialect):
         method, path = request.method, request.path.rstrip("/")
         routes: dict[str, tuple[str, Callable[[Request], Operation]]] = {
             MESSAGES: ("POST", _send),
-            ACCOUNT: ("GET", _account),
+            ACCOUNT: ("GET", lambda request: GetAccount()),
             WEBHOOKS: ("POST", _webhook),
         }
         if path.startswith(f"{MESSAGES}/"):
@@ -342,21 +317,16 @@ class Dialect(base.Dialect):
         return _reply(WORDS.status(error), body, retry_header(error))
 
     def with_limits(self, reply: Reply, state: RateState | None) -> Reply:
-        if state is None:
-            return reply
-        window = {"limit": state.limit, "remaining": state.remaining, "reset": state.reset}
-        headers = {f"x-ratelimit-{name}": str(value) for name, value in window.items()}
-        return replace(reply, headers={**reply.headers, **headers})
+        return reply if state is None else replace(reply, headers={**reply.headers, **limit_headers(state)})
 
     def write_event(self, event: Event, secret: str) -> Request | None:
-        if not isinstance(event, Report):
-            return None
-        word = EVENT_WORDS.get(event.status)
-        if word is None:
+        word = EVENT_WORDS.get(event.status) if isinstance(event, Report) else None
+        if not isinstance(event, Report) or word is None:
             return None
         moment = event.at or datetime.now(UTC)
-        body: dict[str, Any] = {"event": f"message.{word}", "message_id": event.provider_id, "to": event.number}
-        body["status"] = word
+        body: dict[str, Any] = {
+            "event": f"message.{word}", "message_id": event.provider_id, "to": event.number, "status": word,
+        }  # fmt: skip
         if event.status is Status.DELIVERED:
             body["delivered_at"] = wire.write_time(moment)
         body |= _write_problem(event.status, event.problem)
@@ -377,10 +347,6 @@ def _send(request: Request) -> Send:
         schedule=wire.optional_time(body.get("scheduled_at"), "scheduled_at"),
         callback_url=wire.optional_url(body.get("callback_url"), "callback_url"),
     )
-
-
-def _account(request: Request) -> GetAccount:
-    return GetAccount()
 
 
 def _message(request: Request) -> ReadMessages:
