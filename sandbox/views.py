@@ -32,7 +32,7 @@ def wire(request: HttpRequest, kind: str, rest: str = "") -> HttpResponseBase:
     if kind not in registry.kinds():
         return respond(Reply(404, TEXT, b"There is no such kind of API in the sandbox."))
     try:
-        asked = read(request, "/" + rest)
+        asked = read(request, ("/" + rest).removeprefix(registry.adapter_class(kind).base_url_ends))
         return respond(serve(registry.dialect(kind), asked, accounts.login(kind, pause_for(request))))
     except Fault as fault:
         return FAULTS[fault.args[0]](request)
