@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
@@ -53,6 +54,7 @@ from .types import (
 TIMEOUT = (3.05, 20.0)  # seconds: to connect, between bytes of the answer
 IDLE = 1.5  # seconds; a connection idle for longer may be closing under us, and then nobody knows what was taken
 BODY_KEPT = 20_000  # characters of a body that a trace keeps
+LONGEST_WAIT = 86_400.0  # seconds; who asks for more is not believed
 REPLY_LIMIT = 16 * 1024 * 1024  # bytes of an answer that we are willing to read
 
 Transport = Callable[[Request], Reply]
@@ -382,17 +384,29 @@ def rate_state(headers: Mapping[str, str]) -> RateState | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from ``Retry-After`` (seconds or an HTTP date) or else ``X-RateLimit-Reset``."""
+    """Seconds to wait, a day at most, from ``Retry-After`` (seconds or a date) or else ``X-RateLimit-Reset``."""
     value = headers.get("retry-after", "").strip()
+    state = rate_state(headers)
+    seconds = _seconds(value) if value else None
+    if seconds is None and state:
+        seconds = float(state.reset)
+    return None if seconds is None else min(max(0.0, seconds), LONGEST_WAIT)
+
+
+def _seconds(value: str) -> float | None:
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
+        return _seconds_until(value)
+    return seconds if math.isfinite(seconds) else None
+
+
+def _seconds_until(date: str) -> float | None:
     try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        state = rate_state(headers)
-        return float(state.reset) if state else None
+        moment = parsedate_to_datetime(date)
+        return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 def same_for_all(op: Send, outcome: Outcome) -> tuple[Outcome, ...]:
