@@ -209,7 +209,10 @@ LOGGING = {
         name: {"level": env.str("SMSDASH_LOG_LEVEL", "INFO")}
         for name in ("smsdash", "providers", "contacts", "devices", "messaging", "api", "sandbox")
     }
-    | {"django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False}},
+    | {
+        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
+        "django.request": {"level": "ERROR"},  # a caller's mistake is no news for the log
+    },
 }
 
 # Which worker cluster a process belongs to; the supervisor names it (smsdash/supervisor.py).
