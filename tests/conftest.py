@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -130,25 +131,46 @@ def admin_page(page: Page, live_server: LiveServer, admin_client: Client) -> Pag
 # --- Real processes -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def free_port() -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
-def installation(tmp_path: Path, free_port: int, request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
-    """The environment of an installation of its own: data directory, port, and a database of the run's kind."""
+@pytest.fixture(scope="session")
+def new_installation(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[], dict[str, str]]]:
+    """Makes the environment of an installation: data directory, port, and a database of the run's kind."""
     known = {"PATH", "HOME", "LANG", "TMPDIR"}
-    environment = {name: value for name, value in os.environ.items() if name in known or name.startswith("PIP_")}
-    environment |= {"SMSDASH_DATA_DIR": str(tmp_path / "var"), "PORT": str(free_port), "PYTHONUNBUFFERED": "1"}
-    if not request.config.getoption("postgres"):
-        yield environment
-        return
+    common = {name: value for name, value in os.environ.items() if name in known or name.startswith("PIP_")}
+    with contextlib.ExitStack() as databases:
+
+        def make() -> dict[str, str]:
+            environment = {
+                **common,
+                "SMSDASH_DATA_DIR": str(tmp_path_factory.mktemp("installation")),
+                "PORT": str(_free_port()),
+                "PYTHONUNBUFFERED": "1",
+            }
+            if request.config.getoption("postgres"):
+                environment["DATABASE_URL"] = databases.enter_context(_new_database())
+            return environment
+
+        yield make
+
+
+@contextlib.contextmanager
+def _new_database() -> Iterator[str]:
     server = urlsplit(os.environ["DATABASE_URL"])
     name = f"smsdash_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(urlunsplit(server), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
-        yield environment | {"DATABASE_URL": urlunsplit(server._replace(path=f"/{name}"))}
+        yield urlunsplit(server._replace(path=f"/{name}"))
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def installation(new_installation: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The environment of an installation of its own, not started yet."""
+    return new_installation()
