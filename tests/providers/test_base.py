@@ -64,8 +64,9 @@ def answering(answer: bytes, seen: list[bytes] | None = None) -> Behaviour:
     return behave
 
 
-def wait_for_close(connection: socket.socket) -> None:
-    request_of(connection)
+def answer_once(connection: socket.socket) -> None:
+    """Answer one request and keep the connection open until the client closes it."""
+    answering(OK)(connection)
     assert connection.recv(1) == b""
 
 
@@ -157,7 +158,7 @@ def test_it_stops_reading_an_endless_answer(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_it_opens_a_new_connection_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "IDLE", -1.0)
-    with server(answering(OK), answering(OK)) as url:
+    with server(answer_once, answering(OK)) as url:
         transport = HttpTransport(url)
         assert transport(POST).status == transport(POST).status == 200
 
