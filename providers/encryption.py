@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import FieldError
 from django.db import models
+
+
+if TYPE_CHECKING:
+    _TextField = models.TextField[dict[str, str], dict[str, str]]
+else:
+    _TextField = models.TextField
 
 
 class Locked(Exception):
@@ -25,7 +31,7 @@ def _cipher() -> MultiFernet:
     return _fernet(tuple(settings.FIELD_KEYS))
 
 
-class EncryptedJSONField(models.TextField):
+class EncryptedJSONField(_TextField):
     """A dict of text to text, encrypted. It cannot be searched, and reading it without its key raises Locked."""
 
     def get_prep_value(self, value: Any) -> Any:

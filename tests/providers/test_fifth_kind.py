@@ -45,7 +45,7 @@ class Dialect(base.Dialect):
         return Send((Outgoing(body["to"], body["note"]),))
 
     def write_send(self, op, result):
-        return Reply(200, {}, wire.dump_json({"bird": result.outcomes[0].provider_id}))
+        return Reply(200, {"content-type": "application/json"}, wire.dump_json({"bird": result.outcomes[0].provider_id}))
 
     def refuse(self, error):
         return Reply(400, {}, wire.dump_json({"coo": str(error)}))
