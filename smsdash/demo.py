@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from contacts import optout
 from contacts.models import Contact, ContactList, Subscription
 from devices import inventory
 from devices.models import Device
@@ -20,6 +21,7 @@ from providers import registry
 from providers.errors import ProviderError
 from providers.models import ProviderAccount
 from providers.types import Feature, Status
+from sandbox.accounts import open_account
 
 ACCOUNTS = {
     "customersms": "Customer care",
@@ -27,7 +29,8 @@ ACCOUNTS = {
     "smsprovider": "Appointments",
     "voipcommunications": "Overseas",
 }
-SECRETS = {"api_password": "sandbox-secret", "webhook_secret": "sandbox-demo"}
+KEY = "sandbox-demo"
+SECRETS = {"api_password": "sandbox-secret"}
 NAMES = ("Ada", "Bruno", "Chiara", "Dimitri", "Emine", "Farah", "Goran", "Hanna", "Ines", "Jonas", "Kofi", "Lin")
 TEXTS = (
     "Hello {name}, your appointment is tomorrow at {hour}:30. Reply STOP to opt out.",
@@ -36,6 +39,7 @@ TEXTS = (
     "Dear {name}, invoice {code} is due on Friday. Thank you!",
     "Weekend sale 🎉 20 % off with code SUN{code}. Ends Sunday!",
 )
+REPLIES = ("Thank you!", "Can we move it to Friday?", "OK, see you then.", "Who is this?")
 PROBLEMS = (
     ("unreachable_handset", "The phone could not be reached."),
     ("blocked", "The recipient's network refused it."),
@@ -63,7 +67,7 @@ def base_url(kind: str) -> str:
 def _account(kind: str, name: str) -> ProviderAccount:
     account = ProviderAccount(name=f"{name} (sandbox)", kind=kind, base_url=base_url(kind))
     fields = registry.adapter_class(kind).fields
-    account.set_credentials({f.name: SECRETS.get(f.name, "sandbox-demo") if f.secret else f.default for f in fields})
+    account.set_credentials({f.name: SECRETS.get(f.name, KEY) if f.secret else f.default for f in fields})
     if account.can(Feature.SENDER_ID) and kind != "voipcommunications":
         account.sender = "Demo"
     account.save()
@@ -71,10 +75,15 @@ def _account(kind: str, name: str) -> ProviderAccount:
 
 
 def _follow_port() -> None:
+    """Both ends know each other's address: the account the sandbox's, the sandbox our callback."""
     for account in ProviderAccount.objects.filter(name__endswith="(sandbox)", base_url__contains="/sandbox/"):
         if account.base_url != base_url(account.kind):
             account.base_url = base_url(account.kind)
             account.save(update_fields=["base_url", "updated_at"])
+        carrier = open_account(account.kind, KEY)
+        if account.can(Feature.INBOUND) and carrier.webhook_url != account.callback_url:
+            carrier.webhook_url = account.callback_url
+            carrier.save(update_fields=["webhook_url"])
 
 
 def sync_devices() -> None:
@@ -94,21 +103,39 @@ def _contacts() -> list[Contact]:
     )
     guests = ContactList.objects.create(name="Demo guests")
     Subscription.objects.bulk_create(Subscription(contact_list=guests, contact=person) for person in people)
-    return people
+    optout.opt_out(people[-1].number, "the demo")
+    return people[:-1]
 
 
 def _history(accounts: list[ProviderAccount], people: list[Contact]) -> Iterator[Message]:
     dice = random.Random(7)
     now = timezone.now()
     moments = sorted(now - timedelta(seconds=_age(dice)) for _ in range(DAYS * PER_DAY))
+    hearing = [account for account in accounts if account.can(Feature.INBOUND)]
     for moment in moments:
         yield _past(dice, dice.choice(accounts), dice.choice(people), moment)
+        if hearing and dice.random() < 0.04:
+            yield _reply(dice, dice.choice(hearing), dice.choice(people), moment + timedelta(minutes=3))
 
 
 def _age(dice: random.Random) -> float:
     """Seconds ago, mostly by day."""
     day = dice.randrange(DAYS)
     return day * 86_400 + dice.triangular(600, 86_000, 30_000)
+
+
+def _reply(dice: random.Random, account: ProviderAccount, person: Contact, moment: datetime) -> Message:
+    return Message(
+        account=account,
+        number=person.number,
+        text=dice.choice(REPLIES),
+        status=Status.RECEIVED.value,
+        provider_id=f"demo-{dice.randrange(10**12):012d}",
+        due_at=moment,
+        created_at=moment,
+        sent_at=moment,
+        done_at=moment,
+    )
 
 
 def _past(dice: random.Random, account: ProviderAccount, person: Contact, moment: datetime) -> Message:
