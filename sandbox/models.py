@@ -126,7 +126,7 @@ class Message(Posting):
     schedule = models.DateTimeField(null=True, blank=True)
     sent_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
-    final = models.CharField(max_length=10, default=Status.DELIVERED)
+    final = models.CharField(max_length=10, default="delivered")
 
     objects = MessageQuerySet.as_manager()
 
