@@ -43,7 +43,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
 def context(request: HttpRequest) -> dict[str, Any]:
     """Template context: the groups with the entries this person may open, and the one they are at."""
     user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated or request.headers.get("HX-Request"):
+    if user is None or not user.is_authenticated:
         return {}
     groups = []
     for label, entries in GROUPS:

@@ -81,6 +81,8 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "smsdash.middleware.local_times",
+    "smsdash.middleware.no_login_in_fragments",
 ]
 
 CONTENT_SECURITY_POLICY = {

@@ -1,10 +1,44 @@
+"""The overview: is everything going out, and if not, why."""
+
 from __future__ import annotations
+
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from . import overview as figures
 
 
 @login_required
+@require_GET
+@never_cache
 def overview(request: HttpRequest) -> HttpResponse:
-    return redirect("messaging-log")
+    """The page, or for its poller the fragment: 204 as long as ``v`` is still the version of all counts."""
+    if not request.user.has_perm("messaging.view_message"):
+        return render(request, "smsdash/welcome.html")
+    version = figures.version()
+    if not request.htmx:
+        return render(request, "smsdash/overview.html", _context(version))
+    if request.GET.get("v") == str(version):
+        return HttpResponse(status=204)
+    return render(request, "smsdash/overview.html#figures", _context(version))
+
+
+def _context(version: int) -> dict[str, Any]:
+    rows = figures.tallies()
+    by_hour = figures.hourly(rows)
+    reasons, cut = figures.reasons()
+    states = figures.accounts(rows)
+    return {
+        "version": version,
+        "figures": figures.figures(by_hour),
+        "bars": figures.bars(by_hour),
+        "reasons": reasons,
+        "reasons_cut": cut,
+        "states": states,
+        "balance": figures.balance(states),
+    }
