@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
+from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
@@ -111,7 +112,14 @@ def _body_pairs(request: Request) -> list[tuple[str, str]]:
 
 def _multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
     head = f"Content-Type: {content_type}\r\n\r\n".encode()
-    message = BytesParser(policy=HTTP).parsebytes(head + body)
+    try:
+        message = BytesParser(policy=HTTP).parsebytes(head + body)
+        return _parts(message)
+    except (LookupError, TypeError, AttributeError) as error:  # what the parser trips over in broken headers
+        raise ValueError("The multipart body could not be read.") from error
+
+
+def _parts(message: EmailMessage) -> list[tuple[str, str]]:
     if not message.is_multipart():
         raise ValueError("The multipart body has no parts.")
     pairs = []

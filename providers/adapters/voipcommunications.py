@@ -266,8 +266,6 @@ class Dialect(base.Dialect):
             raise errors.NotFound(f"{PATH} takes POST only.")
         try:
             return self._read_send(wire.read_form(request))
-        except (LookupError, TypeError, AttributeError) as fault:  # out of a multipart body that is none
-            raise errors.InvalidRequest("The body could not be read as a form.") from fault
         except ValueError as error:
             raise errors.InvalidRequest(str(error)) from error
 

@@ -185,6 +185,11 @@ def test_it_reads_an_error_that_comes_with_http_200(body: object, error: type[Ex
     assert type(caught.value) is error
 
 
+def test_a_number_that_the_credits_did_not_reach_is_refused_alone() -> None:
+    first, second = read(TWO, log({"code": 402, "code_desc": "No credit"}, {"to": "11234567890"})).outcomes
+    assert (first.problem, second.status) == (Problem("402", "No credit"), Status.SCHEDULED)
+
+
 def test_a_refused_key_keeps_the_providers_sentence() -> None:
     with pytest.raises(errors.KeyRefused, match="Invalid api credentials"):
         read(ONE, {"error": True, "error_message": "Invalid api credentials"}, status=401)
@@ -239,16 +244,18 @@ def test_it_serves_multipart() -> None:
     assert DIALECT.operation(request) == Send((Outgoing("+12812345678", "Zwei\r\nZeilen, é"),))
 
 
+@pytest.mark.parametrize("kind", ["multipart/form-data", "multipart/form-data; boundary=c", "multipart/form-data\\;b*"])
+def test_it_refuses_multipart_that_is_none(kind: str) -> None:
+    with pytest.raises(errors.InvalidRequest, match="multipart"):
+        DIALECT.operation(post(b"; name*0=a;;Content-Type: multipart/mixed; boundary=c", {"content-type": kind}))
+
+
 def test_it_answers_in_the_documented_shape() -> None:
     outcome = Outcome(Status.SCHEDULED, number="+12812345678", provider_id=SMSID, cost=Decimal("0.01"))
-    reply = DIALECT.write(ONE, SendResult((outcome,)))
-    assert reply.status == 200
-    assert json.loads(reply.body) == json.loads(cases.data(KIND, "answer.json")) | {
-        "send_log": [{**json.loads(cases.data(KIND, "answer.json"))["send_log"][0], "type": "2WAYSMS"}]
-    }
-    assert list(json.loads(reply.body)["send_log"][0]) == list(
-        json.loads(cases.data(KIND, "answer.json"))["send_log"][0]
-    )
+    documented = json.loads(cases.data(KIND, "answer.json"))["send_log"][0]
+    entry = json.loads(DIALECT.write(ONE, SendResult((outcome,))).body)["send_log"][0]
+    assert entry == {**documented, "type": "2WAYSMS"}
+    assert list(entry) == list(documented)
 
 
 @pytest.mark.parametrize(
