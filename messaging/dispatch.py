@@ -61,24 +61,23 @@ class Lane:
         self.adapter: Adapter = account.adapter()
         self.flying: dict[Future[Answer], Batch] = {}
         self.next_try = 0.0  # Unix seconds; not before this is a new request worth trying
+        self.idle = False  # the last look found nothing to send
         self.held_back = False  # work waits, but the rate limit has no place before next_try
 
     def fill(self, clock: float) -> bool:
-        """Start a request if there is room, allowance and work. True when one was started."""
+        """Start a request if there is room, allowance and work. True when one was started. Raises LeaseLost."""
         if clock < self.next_try or len(self.flying) >= self.adapter.concurrency or not self.account.sending:
             return False
         self.held_back = False
-        if not due(self.account.pk, limit=1):
-            self.next_try = clock + LOOK
-            return False
-        if wait := pacing.reserve(self.account, self.account.windows):
-            self.next_try, self.held_back = clock + wait, True
-            return False
-        batch = claim(self.account, self.adapter, self.holder)
-        if batch is None:
-            return False
-        self.flying[self.pool.submit(hand_over, self.adapter, batch)] = batch
-        return True
+        claimed = (
+            None if self.idle and not due(self.account.pk, limit=1) else claim(self.account, self.adapter, self.holder)
+        )
+        self.idle = claimed is None
+        if isinstance(claimed, Batch):
+            self.flying[self.pool.submit(hand_over, self.adapter, claimed)] = claimed
+            return True
+        self.next_try, self.held_back = clock + (claimed or LOOK), claimed is not None
+        return False
 
     def settle(self) -> int:
         """Record the requests that were answered. Returns how many."""
@@ -115,17 +114,19 @@ def due(account_id: int, limit: int) -> list[Message]:
     return found
 
 
-def claim(account: ProviderAccount, adapter: Adapter, holder: str) -> Batch | None:
-    """Mark the next request's messages as ``sending``. None when there is nothing to send.
+def claim(account: ProviderAccount, adapter: Adapter, holder: str) -> Batch | float | None:
+    """Mark the next request's messages as ``sending``, if the rate limits have a place for it.
 
-    Raises LeaseLost. Messages to people who opted out in the meantime are canceled here, the last door.
+    Returns the seconds to wait when they have none, and None when there is nothing to send. Raises LeaseLost.
+    Messages to people who opted out in the meantime are canceled here, the last door.
     """
     with transaction.atomic():
         leases.renew(account.pk, holder)
-        messages = _without_opted_out(due(account.pk, limit=adapter.max_batch * 2))
-        messages = _one_request(adapter, messages)
+        messages = _one_request(adapter, _without_opted_out(due(account.pk, limit=adapter.max_batch * 2)))
         if not messages:
             return None
+        if wait := pacing.reserve(account, account.windows):
+            return wait
         exchange = uuid.uuid4()
         moved = ledger.apply(
             Change(m.pk, Status.SENDING, {"attempts": m.attempts + 1, "exchange": exchange}) for m in messages

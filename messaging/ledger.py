@@ -57,7 +57,7 @@ def apply(changes: Iterable[Change]) -> dict[int, Status]:
     wanted = {change.id: change for change in changes}
     if not wanted:
         return {}
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         rows = list(
             Message.objects.select_for_update()
             .filter(pk__in=wanted)
@@ -66,14 +66,17 @@ def apply(changes: Iterable[Change]) -> dict[int, Status]:
         )
         moves = [row for row in rows if row[1] in FROM[wanted[row[0]].to]]
         _update([wanted[row[0]] for row in moves])
-        count((account, campaign, created, old, -1) for _, old, account, campaign, created in moves)
-        count((account, campaign, created, wanted[pk].to, 1) for pk, _, account, campaign, created in moves)
+        count(
+            entry
+            for pk, old, account, campaign, created in moves
+            for entry in ((account, campaign, created, old, -1), (account, campaign, created, wanted[pk].to, 1))
+        )
     return {row[0]: Status(row[1]) for row in moves}
 
 
 def insert(messages: Sequence[Message]) -> list[Message]:
     """Add new messages and count them."""
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         made = Message.objects.bulk_create(messages, batch_size=2000)
         count((m.account_id, m.campaign_id, m.created_at, m.status, 1) for m in made)
     return made

@@ -40,7 +40,7 @@ def reserve(account: ProviderAccount, rates: Sequence[Rate]) -> float:
     """Take a place for one request. Returns the seconds to wait; above zero nothing was taken: ask again then."""
     if not rates:
         return 0.0
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         rows = _locked_rows(account, rates)
         clock = now()
         wait = max(rows[rate.seconds].next_at - burst(rate) * interval(rate) - clock for rate in rates)

@@ -2,8 +2,9 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import providers.encryption
 from django.db import migrations, models
+
+import providers.encryption
 
 
 class Migration(migrations.Migration):
