@@ -165,6 +165,7 @@ class Adapter(ABC):
     max_text: ClassVar[int | None] = None  # characters; None: no stated limit
     poll_after: ClassVar[float | None] = None  # seconds until a status is worth asking for; None: never
     concurrency: ClassVar[int] = 4  # requests under way at once
+    webhook_events: ClassVar[tuple[str, ...]] = ()  # what a webhook is registered for, in the wire's words
 
     def __init__(self, account: Account, transport: Transport | None = None) -> None:
         self.account = account

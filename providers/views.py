@@ -1,7 +1,188 @@
+"""The provider accounts: how they are doing, their settings, and a way to try them."""
+
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.db import models
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from . import cards, registry, tasks
+from .encryption import Locked
+from .forms import AccountForm
+from .models import ProviderAccount
+from .types import Feature
+
+# Without the credentials: a page that only looks must not fail when their key is lost.
+unread = ProviderAccount.objects.defer("credentials")
 
 
+@login_required
+@permission_required("providers.view_provideraccount", raise_exception=True)
+@require_GET
 def accounts(request: HttpRequest) -> HttpResponse:
-    return HttpResponse()
+    found = unread.prefetch_related("rate_windows")
+    return render(request, "providers/accounts.html", {"cards": [cards.card(account) for account in found]})
+
+
+@login_required
+@permission_required("providers.add_provideraccount", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+@sensitive_post_parameters()
+def add(request: HttpRequest) -> HttpResponse:
+    """First the kind (``?kind=``), then the form with its fields."""
+    slug = request.POST.get("kind") or request.GET.get("kind", "")
+    if not slug:
+        return render(request, "providers/kinds.html", {"kinds": [cards.kind(k.adapter) for k in registry.kinds().values()]})
+    if slug not in registry.kinds():
+        raise Http404
+    form = AccountForm(request.POST or None, kind=registry.adapter_class(slug))
+    if request.method == "POST" and form.is_valid():
+        account = form.save()
+        messages.success(request, _("%s is added. Test its connection before you send through it.") % account)
+        return redirect("providers-account", account.pk)
+    context = {"form": form, "kind": cards.kind(form.kind)}
+    return render(request, "providers/add.html", context, status=422 if form.errors else 200)
+
+
+@login_required
+@permission_required("providers.view_provideraccount", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+@sensitive_post_parameters()
+def account(request: HttpRequest, pk: int) -> HttpResponse:
+    row = get_object_or_404(unread.prefetch_related("rate_windows"), pk=pk)
+    locked, form = _is_locked(row), None
+    if row.kind in registry.kinds() and request.user.has_perm("providers.change_provideraccount"):
+        form = AccountForm(request.POST or None, instance=row, kind=row.kind_class, locked=locked)
+    if request.method == "POST":
+        if form is None:
+            return render(request, "403.html", status=403)
+        if form.is_valid():
+            form.save()
+            messages.success(request, _("The changes are saved."))
+            return redirect("providers-account", pk)
+    context = {"form": form, "locked": locked, **_detail(pk)}
+    return render(request, "providers/account.html", context, status=422 if form and form.errors else 200)
+
+
+def _detail(pk: int) -> dict[str, Any]:
+    """What stands beside the form: of the row as it is stored, not as somebody just typed it."""
+    row = unread.prefetch_related("rate_windows").get(pk=pk)
+    return {
+        "account": row,
+        "card": cards.card(row),
+        "check": tasks.last(pk),
+        "windows": cards.windows(row),
+        "in_use": _in_use(row),
+    }
+
+
+def _is_locked(row: ProviderAccount) -> bool:
+    try:
+        row.credentials  # noqa: B018 - reading is what decrypts
+    except Locked:
+        return True
+    return False
+
+
+def _in_use(row: ProviderAccount) -> bool:
+    """Whether anything refers to the account that a deletion would have to take along. Asks for one row each."""
+    for relation in row._meta.related_objects:
+        if relation.on_delete is models.PROTECT:
+            rows = relation.related_model._base_manager.filter(**{relation.field.name: row})
+            if rows.order_by()[:1].exists():
+                return True
+    return False
+
+
+@login_required
+@permission_required("providers.change_provideraccount", raise_exception=True)
+@require_http_methods(["GET", "POST"])
+def test(request: HttpRequest, pk: int) -> HttpResponse:
+    """POST starts a test of the connection; GET is the fragment that fills in when a worker has answered."""
+    row = get_object_or_404(unread, pk=pk)
+    if request.method == "POST":
+        if row.kind not in registry.kinds() or tasks.question(row.kind_class) is None:
+            raise Http404
+        return _started(request, row, tasks.check)
+    return _check(request, row, tasks.last(pk))
+
+
+@login_required
+@permission_required("providers.change_provideraccount", raise_exception=True)
+@require_POST
+def register_webhook(request: HttpRequest, pk: int) -> HttpResponse:
+    row = get_object_or_404(unread, pk=pk)
+    if row.kind not in registry.kinds() or not row.can(Feature.WEBHOOKS):
+        raise Http404
+    return _started(request, row, tasks.register_webhook)
+
+
+def _started(request: HttpRequest, row: ProviderAccount, task: Callable[[int], None]) -> HttpResponse:
+    waiting = tasks.start(task, row.pk)
+    return _check(request, row, waiting) if request.htmx else redirect("providers-account", row.pk)
+
+
+def _check(request: HttpRequest, row: ProviderAccount, check: tasks.Check | None) -> HttpResponse:
+    if not request.htmx:
+        return redirect("providers-account", row.pk)
+    return render(request, "providers/account.html#check", {"account": row, "check": check})
+
+
+def _pause(row: ProviderAccount, request: HttpRequest) -> str:
+    row.pause(_("Paused by %s.") % request.user.get_username())
+    return _("%s is paused. Its queue is kept.")
+
+
+def _resume(row: ProviderAccount, request: HttpRequest) -> str:
+    row.resume()
+    return _("%s sends again.")
+
+
+def _enable(row: ProviderAccount, request: HttpRequest) -> str:
+    row.enabled = True
+    row.save(update_fields=["enabled", "updated_at"])
+    return _("%s is enabled.")
+
+
+def _disable(row: ProviderAccount, request: HttpRequest) -> str:
+    row.enabled = False
+    row.save(update_fields=["enabled", "updated_at"])
+    return _("%s is disabled. Its queue is kept.")
+
+
+SWITCHES: Mapping[str, Callable[[ProviderAccount, HttpRequest], str]] = {
+    "pause": _pause,
+    "resume": _resume,
+    "enable": _enable,
+    "disable": _disable,
+}
+
+
+@login_required
+@permission_required("providers.change_provideraccount", raise_exception=True)
+@require_POST
+def switch(request: HttpRequest, pk: int, to: str) -> HttpResponse:
+    row = get_object_or_404(unread, pk=pk)
+    messages.success(request, SWITCHES[to](row, request) % row)
+    return redirect("providers-account", pk)
+
+
+@login_required
+@permission_required("providers.delete_provideraccount", raise_exception=True)
+@require_POST
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    row = get_object_or_404(unread, pk=pk)
+    if _in_use(row):
+        messages.error(request, _("%s has messages or keys, so it cannot be deleted. Disable it instead.") % row)
+        return redirect("providers-account", pk)
+    row.delete()
+    messages.success(request, _("%s is deleted.") % row)
+    return redirect("providers-accounts")

@@ -93,6 +93,7 @@ class Adapter(base.Adapter):
     max_batch = 100  # not documented; ours
     max_text = MAX_TEXT
     poll_after = 60.0
+    webhook_events = tuple(EVENTS)
 
     def write_send(self, op: Send) -> Request:
         numbers = [message.number for message in op.messages]

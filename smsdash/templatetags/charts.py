@@ -37,13 +37,12 @@ class Box:
 
 
 def top_of(highest: int) -> int:
-    """The end of the axis: the least of 2, 4, 10, 20, 40, 100, … that is not below the highest bar."""
+    """The end of the axis: the least round number, with a whole half, that is not below the highest bar."""
     step = 1
-    while True:
-        for factor in (2, 4, 10):
-            if highest <= factor * step:
-                return factor * step
+    while highest > 10 * step:
         step *= 10
+    factors = (2, 3, 4, 5, 6, 8, 10) if step > 1 else (2, 4, 6, 8, 10)
+    return next(factor * step for factor in factors if highest <= factor * step)
 
 
 def boxes(bar: Bar, index: int, top: int) -> list[Box]:

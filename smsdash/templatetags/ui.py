@@ -12,10 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 
 import lucide
 from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.forms import BoundField, CheckboxInput
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -26,6 +28,7 @@ from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 from messaging.models import STATUSES
+from providers.models import pretty_amount
 from providers.types import Status
 
 register = template.Library()
@@ -55,7 +58,8 @@ WORDS: Mapping[str, str | Promise] = dict(STATUSES)
 def _drawn(name: str) -> SafeString:
     """Raises lucide.IconDoesNotExist."""
     svg = lucide._render_icon(name, None, **{"class": "icon", "aria-hidden": "true", "focusable": "false"})
-    return mark_safe(" ".join(svg.split()))  # noqa: S308 - lucide's own file
+    svg = svg.replace(' width="24" height="24"', "")
+    return mark_safe(" ".join(svg.split()))
 
 
 @register.simple_tag
@@ -76,7 +80,7 @@ def sprite() -> SafeString:
         .replace(' class="icon" aria-hidden="true" focusable="false"', "")
         for name in sorted(SPRITE)
     )
-    return mark_safe(f"<svg hidden>{''.join(symbols)}</svg>")  # noqa: S308 - lucide's own files
+    return mark_safe(f"<svg hidden>{''.join(symbols)}</svg>")
 
 
 @register.simple_tag
@@ -116,6 +120,12 @@ def ago(moment: datetime | None, empty: str = "–") -> SafeString | str:
 def _time(local: datetime, text: str) -> SafeString:
     title = date_format(local, "l, j F Y, H:i:s") + local.strftime(" %Z")
     return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), title, text)
+
+
+@register.filter
+def amount(value: Decimal | None) -> str:
+    """Credits and costs: grouped, without trailing zeros."""
+    return "–" if value is None else intcomma(pretty_amount(value))
 
 
 @register.inclusion_tag("smsdash/field.html")
