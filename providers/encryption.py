@@ -11,7 +11,6 @@ from django.conf import settings
 from django.core.exceptions import FieldError
 from django.db import models
 
-
 if TYPE_CHECKING:
     _TextField = models.TextField[dict[str, str], dict[str, str]]
 else:
