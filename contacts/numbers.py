@@ -124,7 +124,8 @@ def parse_numbers(pasted: str, region: str | None = None, *, short_codes: bool =
         if _E164.fullmatch(text):
             basket.keep(_international(text), line)
         else:
-            basket.sort([found for piece in _pieces(text) for found in reader.read(piece)], line)
+            found = [each for piece in _pieces(text) for each in reader.read(piece)]
+            basket.sort(found, line, names=_NAMES_BESIDE.search(text) is not None)
     return Parsed(tuple(basket.kept.values()), dict(basket.again), tuple(basket.rejected))
 
 
@@ -165,9 +166,9 @@ class _Basket:
         else:
             self.kept[found.number] = Kept(found.number, line, found.unlikely)
 
-    def sort(self, found: list[_Number | _Refused], line: int) -> None:
-        """Take what one line held. Words beside a number are names and addresses, not refused entries."""
-        has_number = any(isinstance(each, _Number) for each in found)
+    def sort(self, found: list[_Number | _Refused], line: int, names: bool) -> None:
+        """Take what one line held. ``names``: words beside a number are names and addresses, not refused entries."""
+        has_number = names and any(isinstance(each, _Number) for each in found)
         for each in found:
             if isinstance(each, _Number):
                 self.keep(each, line)
@@ -181,6 +182,9 @@ def _is_words(refused: _Refused) -> bool:
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _DIGIT = re.compile(r"\d")
+_NAMES_BESIDE = re.compile(
+    r"[\t|\uff5c<(]"
+)  # columns of a sheet, Anna <+372…>, +372… (Anna); between commas stand numbers
 # Before "ext" these do not part two entries: ;ext=5 and , ext 5 belong to the number.
 _SEPARATOR = re.compile(r"[,;\t|\uff0c\u3001\u060c\uff1b\u061b\uff5c](?!\s*ext)", re.IGNORECASE)
 
