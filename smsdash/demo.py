@@ -29,6 +29,7 @@ ACCOUNTS = {
     "smsprovider": "Appointments",
     "voipcommunications": "Overseas",
 }
+SENDERS = {"smsprovider": "Demo"}
 KEY = "sandbox-demo"
 SECRETS = {"api_password": "sandbox-secret"}
 NAMES = ("Ada", "Bruno", "Chiara", "Dimitri", "Emine", "Farah", "Goran", "Hanna", "Ines", "Jonas", "Kofi", "Lin")
@@ -68,8 +69,7 @@ def _account(kind: str, name: str) -> ProviderAccount:
     account = ProviderAccount(name=f"{name} (sandbox)", kind=kind, base_url=base_url(kind))
     fields = registry.adapter_class(kind).fields
     account.set_credentials({f.name: SECRETS.get(f.name, KEY) if f.secret else f.default for f in fields})
-    if account.can(Feature.SENDER_ID) and kind != "voipcommunications":
-        account.sender = "Demo"
+    account.sender = SENDERS.get(kind, "")
     account.save()
     return account
 
