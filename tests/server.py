@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +15,8 @@ from typing import Any, TypeVar
 
 import psycopg
 import requests
+
+from tests.forms import Forms
 
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
@@ -125,11 +126,9 @@ class Server:
         return reply
 
     def submit(self, path: str, **fields: Any) -> requests.Response:
-        """Fill in the form at ``path`` and send it: what the page filled in stays, ``fields`` are typed."""
-        page = self.get(path)
-        hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text)
-        data = {**dict(hidden), **fields}
-        return self.session.post(self.url + path, data=data, headers={"referer": self.url + path}, timeout=60)
+        """Fill in the form at ``path`` that has the first of ``fields``, and send it."""
+        filled = Forms(self.get(path).text).with_field(next(iter(fields))) | fields
+        return self.session.post(self.url + path, data=filled, headers={"referer": self.url + path}, timeout=60)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the installation's own database, whichever it is."""
