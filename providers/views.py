@@ -40,7 +40,8 @@ def add(request: HttpRequest) -> HttpResponse:
     """First the kind (``?kind=``), then the form with its fields."""
     slug = request.POST.get("kind") or request.GET.get("kind", "")
     if not slug:
-        return render(request, "providers/kinds.html", {"kinds": [cards.kind(k.adapter) for k in registry.kinds().values()]})
+        kinds = [cards.kind(kind.adapter) for kind in registry.kinds().values()]
+        return render(request, "providers/kinds.html", {"kinds": kinds})
     if slug not in registry.kinds():
         raise Http404
     form = AccountForm(request.POST or None, kind=registry.adapter_class(slug))

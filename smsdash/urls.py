@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from allauth.account.decorators import secure_admin_login
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.views import LogoutView
@@ -9,6 +10,8 @@ from messaging.callbacks import callback
 
 from . import health, views
 from .login import Login
+
+admin.site.login = secure_admin_login(admin.site.login)  # one door: the one with the rate limits
 
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),

@@ -4,16 +4,16 @@
 const root = document.documentElement;
 root.classList.add("js");
 
-// --- Colours, and the person's time zone (smsdash/middleware.py reads the cookie) ---
+// --- Colours (in the place where the Django admin keeps them too), and the person's time zone (smsdash/middleware.py reads the cookie) ---
 
 function colours(choice) {
   if (choice === "light" || choice === "dark") root.dataset.theme = choice;
   else delete root.dataset.theme;
   for (const button of document.querySelectorAll("[data-colours]"))
-    button.setAttribute("aria-pressed", String(button.dataset.colours === (choice || "system")));
+    button.setAttribute("aria-pressed", String(button.dataset.colours === (choice || "auto")));
 }
-colours(localStorage.getItem("colours"));
-document.addEventListener("DOMContentLoaded", () => colours(localStorage.getItem("colours")));
+colours(localStorage.getItem("theme"));
+document.addEventListener("DOMContentLoaded", () => colours(localStorage.getItem("theme")));
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone) document.cookie = `timezone=${zone}; path=/; max-age=31536000; samesite=lax`;
@@ -22,7 +22,7 @@ if (zone) document.cookie = `timezone=${zone}; path=/; max-age=31536000; samesit
 
 const clicks = {
   "[data-colours]": (button) => {
-    localStorage.setItem("colours", button.dataset.colours);
+    localStorage.setItem("theme", button.dataset.colours);
     colours(button.dataset.colours);
   },
   "[data-copy]": async (button) => {

@@ -1,0 +1,56 @@
+"""What was sent, for administrators to read. Sending, canceling and resending is done on the operators' pages."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
+
+from providers.admin import AccountFilter, Record
+
+from . import models
+
+
+@admin.register(models.Message)
+class MessageAdmin(Record):
+    list_display = ("id", "number", "status", "account", "error_code", "segments", "created_at", "done_at")
+    list_filter = ("status", AccountFilter)
+    search_fields = ("number__exact",)
+    search_help_text = _("A whole number, as it was sent")
+    ordering = ("-id",)
+    raw_id_fields = ("account", "campaign")
+    sealed = ("account__credentials",)
+
+
+@admin.register(models.Campaign)
+class CampaignAdmin(Record):
+    list_display = ("id", "name", "account", "total", "expanded", "due_at", "created_at")
+    list_filter = (AccountFilter,)
+    ordering = ("-id",)
+    exclude = ("recipients",)
+    sealed = ("account__credentials", "recipients")
+
+
+@admin.register(models.DeliveryReport)
+class DeliveryReportAdmin(Record):
+    list_display = ("seen_at", "account", "provider_id", "number", "status", "raw_status", "error_code")
+    ordering = ("-seen_at",)
+    raw_id_fields = ("account", "message")
+    sealed = ("account__credentials",)
+
+
+@admin.register(models.Tally)
+class TallyAdmin(Record):
+    list_display = ("status", "n", "account_id", "campaign_id", "hour", "version")
+    ordering = ("-id",)
+
+
+@admin.register(models.Lease)
+class LeaseAdmin(Record):
+    list_display = ("account", "holder", "until")
+    sealed = ("account__credentials",)
+
+
+@admin.register(models.Worker)
+class WorkerAdmin(Record):
+    list_display = ("name", "started_at", "progress_at")
+    ordering = ("-progress_at",)

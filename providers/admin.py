@@ -1,0 +1,101 @@
+"""The accounts for administrators. Credentials are never shown here: they have their own page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from .models import Exchange, ProviderAccount, RateWindow
+
+FAR = 10_000  # rows; further the admin does not count
+
+
+class ShortPaginator(Paginator):
+    """Counts as far as anybody pages by hand, and no further."""
+
+    @cached_property
+    def count(self) -> int:
+        return self.object_list.order_by()[:FAR].count()
+
+
+class AccountFilter(admin.SimpleListFilter):
+    """By account, from two columns: the credentials stay sealed."""
+
+    title = _("account")
+    parameter_name = "account"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(str(pk), name) for pk, name in ProviderAccount.objects.values_list("pk", "name")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(account_id=self.value()) if (self.value() or "").isdigit() else queryset
+
+
+class Admin(admin.ModelAdmin):
+    """What is common to ours. ``sealed``: columns that are not even read, because they hold secrets or are long."""
+
+    sealed: ClassVar[tuple[str, ...]] = ()
+    paginator = ShortPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        if any(name.startswith("account__") for name in self.sealed):
+            rows = rows.select_related("account")
+        return rows.defer(*self.sealed)
+
+
+class Record(Admin):
+    """A record of what happened: to be read. Its counts and its status belong to the code that keeps them."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ProviderAccount)
+class ProviderAccountAdmin(Admin):
+    list_display = ("name", "kind", "enabled", "paused_reason", "credits", "credits_seen_at", "updated_at")
+    list_filter = ("enabled", "kind")
+    search_fields = ("name",)
+    fields = ("name", "kind", "base_url", "sender", "rates", "enabled", "paused_reason", "credits", "credits_seen_at")
+    readonly_fields = ("kind", "credits", "credits_seen_at")
+    sealed = ("credentials",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """They are added on the accounts page, which knows what each kind needs."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """The accounts page deletes those to which nothing belongs."""
+        return False
+
+
+@admin.register(RateWindow)
+class RateWindowAdmin(Record):
+    list_display = ("account", "seconds", "next_at")
+    list_filter = (AccountFilter,)
+    ordering = ("account", "seconds")
+    sealed = ("account__credentials",)
+
+
+@admin.register(Exchange)
+class ExchangeAdmin(Record):
+    list_display = ("at", "account", "verb", "method", "status", "milliseconds", "error")
+    search_fields = ("id__exact",)
+    search_help_text = _("The exchange ID that stands with a message.")
+    ordering = ("-at",)
+    sealed = ("account__credentials",)
