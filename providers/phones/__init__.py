@@ -1,0 +1,1 @@
+"""What the smsgateway wire is made of, too long for its one file: JSON bodies and request forms."""
