@@ -62,7 +62,7 @@ FATES: Mapping[str, Fate] = {
         "Fails after 1 s: the handset cannot be reached.",
         final=Status.FAILED,
         reports=(SENT, Step(1.0, Status.FAILED)),
-        problem=Problem("unreachable", "The handset could not be reached."),
+        problem=Problem("handset_unreachable", "The handset could not be reached."),
     ),
     "902": Fate(
         "Expires after 1.5 s.",

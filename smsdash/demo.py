@@ -45,7 +45,7 @@ PROBLEMS = (
     ("unreachable_handset", "The phone could not be reached."),
     ("blocked", "The recipient's network refused it."),
 )
-DAYS, PER_DAY = 7, 90
+DAYS, PER_DAY = 7, 260
 
 
 def load(say: Callable[[str], None]) -> None:

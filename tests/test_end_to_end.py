@@ -55,7 +55,7 @@ def add_account(server: Server, kind: str) -> int:
 
 def compose(server: Server, account: int) -> requests.Response:
     everybody = [*GOOD, UNREACHABLE, EXPIRES, SILENT, REFUSED]
-    reply = server.submit("/compose/", account=str(account), recipients="\n".join(everybody), text="Hello!")
+    reply = server.submit("/compose/", account=str(account), numbers="\n".join(everybody), text="Hello!")
     assert "/messages/?campaign=" in reply.url, reply.text
     return reply
 

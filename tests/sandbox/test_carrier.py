@@ -167,7 +167,7 @@ def test_a_failed_message_says_why(clock: time_machine.Traveller) -> None:
     engine.handle(to("+15550100901"))
     clock.shift(1)
     (info,) = engine.handle(ReadMessages())
-    assert (info.problem.code, info.delivered_at) == ("unreachable", None)
+    assert (info.problem.code, info.delivered_at) == ("handset_unreachable", None)
 
 
 def test_resending_starts_a_message_again(clock: time_machine.Traveller) -> None:
