@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 BATCH = 200  # rows in a tick
 THREADS = 8
 TIMEOUT = 5.0  # seconds
+ANSWER_READ = 65_536  # bytes of a callback's answer; nobody looks at them
 FIRST_RETRY = 0.5  # seconds; doubles each time
 RETRIES = 13  # about 68 minutes in all
 
@@ -98,6 +99,7 @@ def _send(url: str, request: Request) -> int:
         allow_redirects=False,
         stream=True,
     ) as response:
+        response.raw.read(ANSWER_READ)  # to the end, so that the connection can be used again
         return response.status_code
 
 

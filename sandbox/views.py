@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
 from django.contrib.auth.decorators import login_not_required
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
@@ -26,7 +25,6 @@ PAGE = b"<!DOCTYPE html>\n<title>Welcome</title>\n<h1>It works!</h1>\n"
 
 @csrf_exempt
 @login_not_required
-@transaction.non_atomic_requests
 def wire(request: HttpRequest, kind: str, rest: str = "") -> HttpResponseBase:
     """Answer as the API of ``kind`` would. The number of a message may ask for a spoilt answer (outcomes.py)."""
     if kind not in registry.kinds():

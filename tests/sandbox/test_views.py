@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -178,17 +177,6 @@ def test_an_unknown_kind_is_not_found() -> None:
 def test_a_body_over_8_mb_is_refused() -> None:
     response = Client().generic("POST", "/sandbox/smsprovider/v1/messages", b"x" * (views.BODY_LIMIT + 1))
     assert (response.status_code, response.content) == (400, b"The body is longer than 8 MB.")
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_taken_message_is_committed_whatever_becomes_of_the_answer() -> None:
-    connection.settings_dict["ATOMIC_REQUESTS"] = True
-    try:
-        with pytest.raises(errors.Uncertain):
-            through_client("smsprovider").call(to("+15550100909"))
-    finally:
-        connection.settings_dict["ATOMIC_REQUESTS"] = False
-    assert Message.objects.count() == 1
 
 
 # Whatever is thrown at the door.
