@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import QuerySet, URLField
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -73,6 +73,7 @@ class ProviderAccountAdmin(Admin):
     search_fields = ("name",)
     fields = ("name", "kind", "base_url", "sender", "rates", "enabled", "paused_reason", "credits", "credits_seen_at")
     readonly_fields = ("kind", "credits", "credits_seen_at")
+    formfield_overrides: ClassVar = {URLField: {"assume_scheme": "https"}}
     sealed = ("credentials",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
