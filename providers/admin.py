@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.contrib import admin
 from django.core.paginator import Paginator
@@ -17,12 +17,13 @@ from .models import Exchange, ProviderAccount, RateWindow
 FAR = 10_000  # rows; further the admin does not count
 
 
-class ShortPaginator(Paginator):
+class ShortPaginator(Paginator):  # type: ignore[type-arg]
     """Counts as far as anybody pages by hand, and no further."""
 
     @cached_property
     def count(self) -> int:
-        return self.object_list.order_by()[:FAR].count()
+        rows = cast("QuerySet[Any]", self.object_list)
+        return rows.order_by()[:FAR].count()
 
 
 class AccountFilter(admin.SimpleListFilter):
@@ -34,11 +35,11 @@ class AccountFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(str(pk), name) for pk, name in ProviderAccount.objects.values_list("pk", "name")]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(account_id=self.value()) if (self.value() or "").isdigit() else queryset
 
 
-class Admin(admin.ModelAdmin):
+class Admin(admin.ModelAdmin):  # type: ignore[type-arg]  # Django's is not subscriptable
     """What is common to ours. ``sealed``: columns that are not even read, because they hold secrets or are long."""
 
     sealed: ClassVar[tuple[str, ...]] = ()
@@ -46,7 +47,7 @@ class Admin(admin.ModelAdmin):
     show_full_result_count = False
     list_per_page = 50
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         if any(name.startswith("account__") for name in self.sealed):
             rows = rows.select_related("account")

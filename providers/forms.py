@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -33,7 +33,13 @@ class RatesField(forms.CharField):
         return ", ".join(value) if isinstance(value, list) else value
 
 
-class AccountForm(forms.ModelForm):
+class CredentialField(forms.CharField):
+    """``stored``: there is a value already, and typing none keeps it."""
+
+    stored = False
+
+
+class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
     """``locked``: the stored credentials cannot be read, so they all have to be entered again."""
 
     base_url = forms.URLField(label=gettext_lazy("Base URL"), max_length=300, assume_scheme="https")
@@ -73,9 +79,9 @@ class AccountForm(forms.ModelForm):
             else _("Such as 100/minute, 5000/hour. All hold at once; empty: no limit.")
         )
 
-    def _credential(self, credential: Field) -> forms.CharField:
+    def _credential(self, credential: Field) -> CredentialField:
         widget = forms.PasswordInput(attrs={"autocomplete": "off"}) if credential.secret else forms.TextInput()
-        field = forms.CharField(label=credential.label, required=credential.required, max_length=500, widget=widget)
+        field = CredentialField(label=credential.label, required=credential.required, max_length=500, widget=widget)
         field.help_text = credential.help
         field.widget.attrs |= {"spellcheck": "false", "autocapitalize": "none"}
         stored = self._stored(credential.name)
@@ -106,11 +112,11 @@ class AccountForm(forms.ModelForm):
             self.instance.credentials = {}
         names = (credential.name for credential in self.kind.fields)
         self.instance.set_credentials({name: self.cleaned_data[PREFIX + name] for name in names})
-        if self.instance.pk and commit:
-            # only these: a worker may pause the account at this moment
-            self.instance.save(update_fields=[*self._meta.fields, "credentials", "hints", "updated_at"])
-            return self.instance
-        saved: ProviderAccount = super().save(commit)
+        saved: ProviderAccount = self.instance
+        if not commit or not saved.pk:
+            return cast(ProviderAccount, super().save(commit))
+        # only these: a worker may pause the account at this moment
+        saved.save(update_fields=[*self.Meta.fields, "credentials", "hints", "updated_at"])
         return saved
 
     @property

@@ -13,12 +13,18 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.middleware import HtmxDetails
 
 from . import cards, registry, tasks
 from .encryption import Locked
 from .forms import AccountForm
 from .models import ProviderAccount
 from .types import Feature
+
+
+class Request(HttpRequest):
+    htmx: HtmxDetails
+
 
 # Without the credentials: a page that only looks must not fail when their key is lost.
 unread = ProviderAccount.objects.defer("credentials")
@@ -106,7 +112,7 @@ def _in_use(row: ProviderAccount) -> bool:
 @login_required
 @permission_required("providers.change_provideraccount", raise_exception=True)
 @require_http_methods(["GET", "POST"])
-def test(request: HttpRequest, pk: int) -> HttpResponse:
+def test(request: Request, pk: int) -> HttpResponse:
     """POST starts a test of the connection; GET is the fragment that fills in when a worker has answered."""
     row = get_object_or_404(unread, pk=pk)
     if request.method == "POST":
@@ -119,19 +125,19 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @permission_required("providers.change_provideraccount", raise_exception=True)
 @require_POST
-def register_webhook(request: HttpRequest, pk: int) -> HttpResponse:
+def register_webhook(request: Request, pk: int) -> HttpResponse:
     row = get_object_or_404(unread, pk=pk)
     if row.kind not in registry.kinds() or not row.can(Feature.WEBHOOKS):
         raise Http404
     return _started(request, row, tasks.register_webhook)
 
 
-def _started(request: HttpRequest, row: ProviderAccount, task: Callable[[int], None]) -> HttpResponse:
+def _started(request: Request, row: ProviderAccount, task: Callable[[int], None]) -> HttpResponse:
     waiting = tasks.start(task, row.pk)
     return _check(request, row, waiting) if request.htmx else redirect("providers-account", row.pk)
 
 
-def _check(request: HttpRequest, row: ProviderAccount, check: tasks.Check | None) -> HttpResponse:
+def _check(request: Request, row: ProviderAccount, check: tasks.Check | None) -> HttpResponse:
     if not request.htmx:
         return redirect("providers-account", row.pk)
     return render(request, "providers/account.html#check", {"account": row, "check": check})
