@@ -6,6 +6,8 @@ from . import views
 
 urlpatterns = [
     path("compose/", views.compose, name="messaging-compose"),
+    path("compose/check/", views.check, name="messaging-check"),
     path("messages/", views.log, name="messaging-log"),
+    path("messages/cancel/", views.cancel, name="messaging-cancel"),
     path("messages/<int:pk>/", views.message, name="messaging-message"),
 ]

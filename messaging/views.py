@@ -1,15 +1,229 @@
+"""Compose, the message log, and the page of one message."""
+
 from __future__ import annotations
 
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import push_url
+
+from contacts.recipients import Recipients
+from providers.models import Exchange, ProviderAccount
+from providers.types import Feature
+
+from . import campaigns, forms, timeline
+from . import cancel as canceling
+from . import log as message_log
+from .forms import Compose
+from .models import Campaign, Message
+
+REPORTS_SHOWN = 100
+LISTED = 20  # refused numbers that are named one by one
 
 
+# --- Compose -----------------------------------------------------------------------------------------
+
+
+@login_required
+@permission_required("messaging.add_message", raise_exception=True)
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
 def compose(request: HttpRequest) -> HttpResponse:
-    return HttpResponse()
+    """``?to=``, ``?account=`` and ``?text=`` fill the empty form."""
+    if request.method == "POST":
+        form = Compose(request.POST)
+        return _send(request, form) if form.is_valid() else _compose(request, form, form.recipients)
+    given = request.GET
+    initial = {"numbers": given.get("to", ""), "account": given.get("account"), "text": given.get("text", "")}
+    form = Compose(initial=initial)
+    return _compose(request, form, forms.recipients(initial["numbers"], None) if initial["numbers"] else None)
 
 
+def _compose(request: HttpRequest, form: Compose, found: Recipients | None) -> HttpResponse:
+    accounts = list(form.fields["account"].queryset)
+    context = {
+        "form": form,
+        "accounts": accounts,
+        "abilities": {account.pk: _abilities(account) for account in accounts},
+        "zones": forms.zones(),
+        "zone": form["zone"].value(),
+        "longest": forms.LONGEST,
+    }
+    return render(request, "messaging/compose.html", context | _found(request, found))
+
+
+def _abilities(account: ProviderAccount) -> dict[str, Any]:
+    """What the form shows and hides for an account."""
+    return {
+        "kind": account.kind_class.label,
+        "sender": account.can(Feature.SENDER_ID),
+        "usual": account.sender,
+        "mms": account.can(Feature.MMS),
+        "paused": account.paused_reason,
+    }
+
+
+def _found(request: HttpRequest, found: Recipients | None) -> dict[str, Any]:
+    listed = found.rejected[:LISTED] if found else []
+    return {
+        "found": found,
+        "listed": listed,
+        "unlisted": len(found.rejected) - len(listed) if found else 0,
+        "left_out": bool(found) and request.POST.get("leave_out") == str(len(found.kept)),
+    }
+
+
+def _send(request: HttpRequest, form: Compose) -> HttpResponse:
+    draft = form.draft(request.user)
+    campaign = campaigns.submit(draft)
+    if not _is_same(campaign, draft):
+        form.again()
+        form.add_error(None, _("An earlier version of this form was sent already. Send it again to send this one too."))
+        return _compose(request, form, form.recipients)
+    messages.success(request, _notice(form.recipients, later=draft.due_at is not None))
+    if not request.user.has_perm("messaging.view_message"):
+        return redirect("messaging-compose")
+    return redirect(f"{reverse('messaging-log')}?campaign={campaign.pk}")
+
+
+def _is_same(campaign: Campaign, draft: campaigns.Draft) -> bool:
+    """Does the campaign say what the draft does? A form that was sent, changed and sent again does not."""
+    return (campaign.account_id, campaign.text, campaign.sender, campaign.recipients, campaign.attachments) == (
+        draft.account.pk,
+        draft.text,
+        draft.sender,
+        list(draft.numbers),
+        list(draft.attachments),
+    )
+
+
+def _notice(found: Recipients, later: bool) -> str:
+    n = len(found.kept)
+    if later:
+        said = ngettext("%(n)s message is scheduled.", "%(n)s messages are scheduled.", n) % {"n": n}
+    else:
+        said = ngettext("%(n)s message is on its way.", "%(n)s messages are on their way.", n) % {"n": n}
+    left_out = [
+        _("%d opted out") % len(found.opted_out) if found.opted_out else "",
+        _("%d could not be read") % len(found.rejected) if found.rejected else "",
+        _("%d were there twice") % found.duplicates if found.duplicates else "",
+    ]
+    reasons = ", ".join(filter(None, left_out))
+    return _("%(said)s Left out: %(reasons)s.") % {"said": said, "reasons": reasons} if reasons else said
+
+
+@login_required
+@permission_required("messaging.add_message", raise_exception=True)
+@require_POST
+def check(request: HttpRequest) -> HttpResponse:
+    """Who of the typed recipients would get the message: a fragment of the form."""
+    chosen = message_log.read_id(request.POST.get("account", ""))
+    account = forms.accounts().filter(pk=chosen).first() if chosen else None
+    pasted = request.POST.get("numbers", "")
+    found = forms.recipients(pasted, account) if pasted.strip() else None
+    return render(request, "messaging/compose.html#check", _found(request, found))
+
+
+# --- Log ---------------------------------------------------------------------------------------------
+
+
+@login_required
+@permission_required("messaging.view_message", raise_exception=True)
+@require_GET
+@never_cache
 def log(request: HttpRequest) -> HttpResponse:
-    return HttpResponse()
+    """The page, or its fragment: for the filters as they change, and for the poller (204 while ``v`` still holds)."""
+    filters = message_log.Filters.from_query(request.GET)
+    kept = message_log.kept(filters)
+    polling = request.htmx and "v" in request.GET
+    if polling and request.GET["v"] == str(kept.version):
+        return HttpResponse(status=204)
+    context = _rows(filters, kept)
+    if polling:
+        return render(request, "messaging/log.html#rows", context)
+    url = f"{reverse('messaging-log')}?{filters.query()}".removesuffix("?")
+    if request.htmx:
+        return push_url(render(request, "messaging/log.html#rows", context), url)
+    campaign = Campaign.objects.only("name", "text").filter(pk=filters.campaign).first() if filters.campaign else None
+    return render(request, "messaging/log.html", context | {"campaign": campaign, "periods": message_log.PERIODS})
 
 
+def _rows(filters: message_log.Filters, kept: message_log.Kept) -> dict[str, Any]:
+    accounts = ProviderAccount.objects.only("name").in_bulk()
+    page = message_log.page(filters)
+    for row in page.rows:
+        row.account = accounts[row.account_id]
+    return {
+        "filters": filters,
+        "accounts": accounts.values(),
+        "page": page,
+        "tabs": message_log.tabs(filters, kept.counts),
+        "version": kept.version,
+        "cancelable": canceling.CANCELABLE,
+    }
+
+
+@login_required
+@permission_required("messaging.change_message", raise_exception=True)
+@require_POST
+def cancel(request: HttpRequest) -> HttpResponse:
+    """Cancel the messages named by ``id``, then go back to ``next``."""
+    ids = {pk for text in request.POST.getlist("id") if (pk := message_log.read_id(text))}
+    done = canceling.cancel(ids, str(request.user))
+    if done:
+        messages.success(request, ngettext("%d message is canceled.", "%d messages are canceled.", done) % done)
+    if done < len(ids):
+        late = len(ids) - done
+        said = ngettext("%d message had left already.", "%d messages had left already.", late) % late
+        messages.warning(request, said)
+    back = request.POST.get("next", "")
+    here = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=settings.HTTPS)
+    return redirect(back if here else "messaging-log")
+
+
+# --- Message -----------------------------------------------------------------------------------------
+
+
+@login_required
+@permission_required("messaging.view_message", raise_exception=True)
+@require_GET
+@never_cache
 def message(request: HttpRequest, pk: int) -> HttpResponse:
-    return HttpResponse()
+    """The page, or for its poller the fragment: 204 while ``v`` still holds."""
+    found = get_object_or_404(
+        Message.objects.select_related("account", "campaign__created_by").defer(
+            "account__credentials", "campaign__recipients", "campaign__attachments"
+        ),
+        pk=pk,
+    )
+    reports = list(found.reports.order_by("pk")[:REPORTS_SHOWN])
+    version = _version(found, reports[-1].pk if reports else 0)
+    if request.htmx and request.GET.get("v") == version:
+        return HttpResponse(status=204)
+    exchange = Exchange.objects.filter(pk=found.exchange).first() if found.exchange else None
+    context = {
+        "message": found,
+        "version": version,
+        "steps": timeline.steps(found, reports, exchange),
+        "outlook": timeline.outlook(found),
+        "live": not timeline.is_settled(found),
+        "exchange": exchange,
+        "can_cancel": found.status in canceling.CANCELABLE,
+    }
+    return render(request, f"messaging/message.html{'#detail' if request.htmx else ''}", context)
+
+
+def _version(found: Message, report: int) -> str:
+    """Changes whenever the page would."""
+    times = (found.due_at, found.poll_at, found.account.updated_at)
+    return "-".join([found.status, str(found.attempts), str(report), *(f"{t.timestamp():.0f}" for t in times if t)])

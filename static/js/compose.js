@@ -1,0 +1,51 @@
+// The compose form follows the chosen account, and shows the text as it arrives. All of it is checked on the server too.
+"use strict";
+
+(function () {
+  const form = document.getElementById("compose");
+  if (!form) return;
+  const abilities = JSON.parse(document.getElementById("abilities").textContent);
+  const { account, sender, text, attachments, due } = form.elements;
+  const part = (id) => document.getElementById(id);
+
+  /* Shows a field where the account can use it; a hidden one is not sent. */
+  function allow(field, box, can) {
+    field.disabled = !can;
+    if (box) box.hidden = !can;
+  }
+
+  function follow() {
+    const can = abilities[account.value];
+    if (!can) return;
+    allow(sender, null, can.sender);
+    sender.placeholder = can.sender ? can.usual : "";
+    const words = part("no-sender");
+    words.hidden = can.sender;
+    words.textContent = words.dataset.text.replace("%kind", () => can.kind);
+    allow(attachments, part("attachments"), can.mms);
+    part("paused").hidden = !can.paused;
+    part("paused").querySelector("[data-reason]").textContent = can.paused;
+    preview();
+  }
+
+  function preview() {
+    const bubble = part("preview");
+    bubble.textContent = text.value || bubble.dataset.empty;
+    bubble.classList.toggle("muted", !text.value);
+    const line = part("preview-sender");
+    const name = sender.disabled ? "" : sender.value || sender.placeholder;
+    line.textContent = name ? line.dataset.text.replace("%sender", () => name) : line.dataset.empty;
+  }
+
+  function label() {
+    const button = part("send");
+    button.textContent = due.value ? button.dataset.later : button.dataset.now;
+  }
+
+  account.addEventListener("change", follow);
+  form.addEventListener("input", preview);
+  due.addEventListener("input", label);
+  window.addEventListener("pageshow", () => (follow(), label()));
+  follow();
+  label();
+})();
