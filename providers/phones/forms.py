@@ -163,12 +163,12 @@ def _outgoing(item: Mapping[str, Any], numbers: Iterable[str]) -> list[Outgoing]
     """One message for each number, out of the form or of an entry of ``messages``."""
     value = item.get("message")
     text = wire.plain_text(str(value) if isinstance(value, int | float) else value, "message")
-    kind, links = _given(item, "type").strip().lower() or "sms", bodies.read_links(_given(item, "attachments"))
-    if kind not in ("sms", "mms"):
+    carried, links = _given(item, "type").strip().lower() or "sms", bodies.read_links(_given(item, "attachments"))
+    if carried not in ("sms", "mms"):
         raise ValueError("“type” must be sms or mms.")
     if not text and not links:
         raise ValueError("“message” is missing: give the text to send.")
-    return [Outgoing(number, text, type=MessageType(kind), attachments=links) for number in numbers]
+    return [Outgoing(number, text, type=MessageType(carried), attachments=links) for number in numbers]
 
 
 def _targets(text: str, sim: int | None) -> tuple[Target, ...]:
