@@ -150,8 +150,6 @@ def _entries(bulk: str) -> list[Outgoing]:
         items = [items] if "number" in items else list(items.values())
     if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
         raise ValueError("“messages” must be an array of objects with “number” and “message”.")
-    if len(items) > wire.MAX_RECIPIENTS:
-        raise ValueError(f"At most {wire.MAX_RECIPIENTS:,} recipients fit in one request. Split it up.")
     return [message for item in items for message in _outgoing(item, _numbers(item.get("number")))]
 
 
