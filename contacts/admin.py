@@ -10,8 +10,7 @@ from .models import Contact, ContactList, Subscription
 @admin.register(Contact)
 class ContactAdmin(Admin):
     list_display = ("number", "name", "opted_out_at", "opted_out_by", "created_at")
-    search_fields = ("number__exact",)
-    search_help_text = "A whole number, with +"
+    search_fields = ("number__startswith",)
     ordering = ("-pk",)
     readonly_fields = ("created_at",)
 
@@ -28,8 +27,7 @@ class SubscriptionAdmin(Admin):
     list_display = ("contact", "contact_list", "unsubscribed_at", "created_at")
     list_filter = ("contact_list",)
     list_select_related = ("contact", "contact_list")
-    search_fields = ("contact__number__exact",)
-    search_help_text = "A whole number, with +"
+    search_fields = ("contact__number__startswith",)
     raw_id_fields = ("contact", "contact_list")
     ordering = ("-pk",)
     readonly_fields = ("created_at",)

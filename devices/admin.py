@@ -11,8 +11,7 @@ from .models import Device, Sim, UssdRequest
 class DeviceAdmin(Admin):
     list_display = ("name", "device_id", "account", "model", "enabled", "online", "primary", "last_seen", "synced_at")
     list_filter = (AccountFilter, "enabled", "online")
-    search_fields = ("device_id__exact",)
-    search_help_text = "The device ID"
+    search_fields = ("device_id__startswith",)
     raw_id_fields = ("account",)
     readonly_fields = ("synced_at",)
     ordering = ("account", "name")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.utils.translation import gettext_lazy as _
 
 from providers.admin import AccountFilter, Record
 
@@ -14,8 +13,7 @@ from . import models
 class MessageAdmin(Record):
     list_display = ("id", "number", "status", "account", "error_code", "segments", "created_at", "done_at")
     list_filter = ("status", AccountFilter)
-    search_fields = ("number__exact",)
-    search_help_text = _("A whole number, as it was sent")
+    search_fields = ("number__startswith",)
     ordering = ("-id",)
     raw_id_fields = ("account", "campaign")
     sealed = ("account__credentials",)

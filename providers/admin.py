@@ -96,8 +96,7 @@ class RateWindowAdmin(Record):
 
 @admin.register(Exchange)
 class ExchangeAdmin(Record):
-    list_display = ("at", "account", "verb", "method", "status", "milliseconds", "error")
+    list_display = ("at", "account", "verb", "method", "status", "milliseconds", "error", "id")
     search_fields = ("id__exact",)
-    search_help_text = _("The exchange ID that stands with a message.")
     ordering = ("-at",)
     sealed = ("account__credentials",)

@@ -58,7 +58,7 @@ class ProviderAccount(models.Model):
     def clean(self) -> None:
         if self.kind not in registry.kinds():
             raise ValidationError({"kind": _("There is no such kind of provider.")})
-        if not self.base_url.lower().startswith(("http://", "https://")):
+        if self.base_url and not self.base_url.lower().startswith(("http://", "https://")):
             raise ValidationError({"base_url": _("The base URL begins with http:// or https://.")})
         try:
             self.rates = [str(Rate.parse(rate)) for rate in self.rates]

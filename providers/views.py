@@ -56,7 +56,7 @@ def add(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("%s is added. Test its connection before you send through it.") % account)
         return redirect("providers-account", account.pk)
     context = {"form": form, "kind": cards.kind(form.kind)}
-    return render(request, "providers/add.html", context, status=422 if form.errors else 200)
+    return render(request, "providers/add.html", context)
 
 
 @login_required
@@ -76,7 +76,7 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, _("The changes are saved."))
             return redirect("providers-account", pk)
     context = {"form": form, "locked": locked, **_detail(pk)}
-    return render(request, "providers/account.html", context, status=422 if form and form.errors else 200)
+    return render(request, "providers/account.html", context)
 
 
 def _detail(pk: int) -> dict[str, Any]:
