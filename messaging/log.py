@@ -32,6 +32,7 @@ SCAN = 20_000  # rows in which a text is looked for at once
 FEW = 2_000  # rows of one number prefix that are quicker found by number than by walking the log
 DISORDER = timedelta(minutes=10)  # how far the order of ids and that of creation may differ
 LARGEST = 2**63 - 1
+LAST_CHARACTER = "\U0010ffff"
 COLUMNS = ("id", "account_id", "number", "status", "text", "segments", "error_code", "error_text", "created_at", "type")
 
 PERIODS: dict[str, str | Promise] = {
@@ -224,8 +225,7 @@ def _sqlite_numbers(rows: QuerySet[Message], prefixes: Sequence[str]) -> QuerySe
 def _ranges(column: str, prefixes: Sequence[str]) -> Q:
     condition = Q()
     for prefix in prefixes:
-        after = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        condition |= Q(**{f"{column}__gte": prefix, f"{column}__lt": after})
+        condition |= Q(**{f"{column}__gte": prefix, f"{column}__lt": prefix + LAST_CHARACTER})
     return condition
 
 
