@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from urllib.parse import urlencode
 
-from django.db.models import Sum
+from django.db.models import Max, Sum
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
@@ -77,9 +77,11 @@ class Balance:
     unlimited: bool
 
 
-def version() -> int:
-    """Grows with every change of any message's status."""
-    return Tally.objects.filter(hour=0, campaign_id=0).aggregate(all=Sum("version"))["all"] or 0
+def version() -> str:
+    """Another with every change of any message's status or of an account. ``0-…``: there never was a message."""
+    counts = Tally.objects.filter(hour=0, campaign_id=0).aggregate(all=Sum("version"))["all"] or 0
+    touched = ProviderAccount.objects.aggregate(at=Max("updated_at"))["at"]
+    return f"{counts}-{int(touched.timestamp() * 1e6) if touched else 0}"
 
 
 def now_hour() -> int:

@@ -23,18 +23,19 @@ def overview(request: HttpRequest) -> HttpResponse:
     version = figures.version()
     if not request.htmx:
         return render(request, "smsdash/overview.html", _context(version))
-    if request.GET.get("v") == str(version):
+    if request.GET.get("v") == version:
         return HttpResponse(status=204)
     return render(request, "smsdash/overview.html#figures", _context(version))
 
 
-def _context(version: int) -> dict[str, Any]:
+def _context(version: str) -> dict[str, Any]:
     rows = figures.tallies()
     by_hour = figures.hourly(rows)
     reasons, cut = figures.reasons()
     states = figures.accounts(rows)
     return {
         "version": version,
+        "unused": version.startswith("0-"),
         "figures": figures.figures(by_hour),
         "bars": figures.bars(by_hour),
         "reasons": reasons,

@@ -237,8 +237,17 @@ def test_a_poll_without_news_has_no_body_and_one_with_news_has_the_figures() -> 
     assert client.get(f"/?v={version}", headers=FRAGMENT).status_code == 204
     ledger.apply([ledger.Change(messages[0].pk, Status.SENDING)])
     response = client.get(f"/?v={version}", headers=FRAGMENT)
+    assert version not in response.content.decode()
     assert response.status_code == 200
     assert response.content.decode().lstrip().startswith('<div id="figures"')
+
+
+def test_a_pause_is_news() -> None:
+    row = account()
+    client = signed_in()
+    version = client.get("/").context["version"]
+    row.pause("The key was refused.")
+    assert b"The key was refused." in client.get(f"/?v={version}", headers=FRAGMENT).content
 
 
 @pytest.mark.parametrize("n", [1, 30])
@@ -248,15 +257,15 @@ def test_the_overview_asks_the_same_few_questions_however_much_there_is(
     for index in range(min(n, 5)):
         sent(account(f"Account {index}"), delivered=n, failed=n)
     client = signed_in()
-    with django_assert_num_queries(6) as asked:  # session, person, version, counts, failures, accounts
+    with django_assert_num_queries(7) as asked:  # session, person, version × 2, counts, failures, accounts
         client.get("/")
     assert not any("count(" in query["sql"].lower() for query in asked)
 
 
-def test_a_poll_without_news_asks_three_questions(django_assert_num_queries: Callable) -> None:
+def test_a_poll_without_news_asks_four_questions(django_assert_num_queries: Callable) -> None:
     client = signed_in()
-    with django_assert_num_queries(3):
-        client.get("/?v=0", headers=FRAGMENT)
+    with django_assert_num_queries(4):
+        assert client.get("/?v=0-0", headers=FRAGMENT).status_code == 204
 
 
 @pytest.mark.parametrize(
