@@ -50,9 +50,8 @@ def zones() -> list[str]:
     return ["UTC", *sorted(named)]
 
 
-class AccountField(forms.ModelChoiceField):
-    def label_from_instance(self, account: ProviderAccount) -> str:
-        return _("%(name)s (paused)") % {"name": account.name} if account.paused_reason else account.name
+def _label(account: ProviderAccount) -> str:
+    return _("%(name)s (paused)") % {"name": account.name} if account.paused_reason else account.name
 
 
 class CheckedField(forms.CharField):
@@ -66,7 +65,7 @@ class Compose(forms.Form):
     """``draft`` and ``recipients`` are there once it is valid. ``leave_out`` is the number of those that are left."""
 
     token = forms.UUIDField(widget=forms.HiddenInput)
-    account = AccountField(
+    account = forms.ModelChoiceField(
         None,
         label=gettext_lazy("Send through"),
         empty_label=None,
@@ -98,11 +97,15 @@ class Compose(forms.Form):
         label=gettext_lazy("Send later"), required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
     )
     zone = forms.CharField(label=gettext_lazy("Time zone"), required=False)
-    priority = forms.BooleanField(label=gettext_lazy("Priority: goes ahead of everything else that waits"), required=False)
+    priority = forms.BooleanField(
+        label=gettext_lazy("Priority: goes ahead of everything else that waits"), required=False
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.accounts = list(accounts())
         self.fields["account"].queryset = accounts()
+        self.fields["account"].choices = [(account.pk, _label(account)) for account in self.accounts]
         self.fields["text"].widget.attrs.pop("maxlength", None)  # the browser would cut what is pasted
         self.initial.setdefault("token", uuid.uuid4())
         self.initial.setdefault("zone", timezone.get_current_timezone_name())
@@ -204,7 +207,7 @@ def _check_link(link: str) -> None:
 
 def local_time(text: str, zone: zoneinfo.ZoneInfo) -> datetime:
     """The moment that a clock in ``zone`` shows as ``2026-03-29T03:30``. Raises ValueError with a sentence."""
-    moment = _on_the_clock(text, zone)
+    moment = on_the_clock(text, zone)
     now = timezone.now()
     if moment < now - JUST_PAST:
         raise ValueError(_("This time is over. Choose a later one, or leave it empty to send now."))
@@ -213,7 +216,7 @@ def local_time(text: str, zone: zoneinfo.ZoneInfo) -> datetime:
     return moment
 
 
-def _on_the_clock(text: str, zone: zoneinfo.ZoneInfo) -> datetime:
+def on_the_clock(text: str, zone: zoneinfo.ZoneInfo) -> datetime:
     try:
         shown = datetime.fromisoformat(text.strip())
     except ValueError:

@@ -50,14 +50,11 @@ def compose(request: HttpRequest) -> HttpResponse:
 
 
 def _compose(request: HttpRequest, form: Compose, found: Recipients | None) -> HttpResponse:
-    accounts = list(form.fields["account"].queryset)
     context = {
         "form": form,
-        "accounts": accounts,
-        "abilities": {account.pk: _abilities(account) for account in accounts},
+        "abilities": {account.pk: _abilities(account) for account in form.accounts},
         "zones": forms.zones(),
         "zone": form["zone"].value(),
-        "longest": forms.LONGEST,
     }
     return render(request, "messaging/compose.html", context | _found(request, found))
 

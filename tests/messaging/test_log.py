@@ -248,7 +248,8 @@ def test_values_that_mean_nothing_are_left_out(main: ProviderAccount, query: str
 @pytest.mark.parametrize(
     "query",
     ["account=999", "campaign=999", "account=9223372036854775807", "before=1", "number=nobody%F0%9F%8E%89",
-     "number=%F4%8F%BF%BF", "q=nowhere", "q=%FF%FE", "number=" + "9" * 300, "q=" + "x" * 5000, "from=2999-01-01", "before=1&q=x"],
+     "number=%F4%8F%BF%BF", "q=nowhere", "q=%FF%FE",
+     "number=" + "9" * 300, "q=" + "x" * 5000, "from=2999-01-01", "before=1&q=x"],
 )  # fmt: skip
 def test_filters_that_match_nothing_show_the_empty_state(main: ProviderAccount, query: str) -> None:
     messages(main)
