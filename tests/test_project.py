@@ -19,7 +19,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.converters import get_converters
 
 ROOT = Path(__file__).resolve().parent.parent
-NOT_OURS = re.compile(r"var/|\.(?!ci/)[^/]*/|.*__pycache__/|static/vendor/")
+NOT_OURS = re.compile(r"var/|(?:.*/)?\.(?!ci/)[^/]*/|.*__pycache__/|static/vendor/")
 TEXTS = {".py", ".html", ".md", ".toml", ".txt", ".css", ".js", ".sh", ".yml", ""}
 
 FILE_LINES, FUNCTION_LINES = 400, 60
