@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from datetime import timedelta
 
 from django.db.models import Exists, F, OuterRef
@@ -11,7 +12,7 @@ from django.utils import timezone
 from providers.models import ProviderAccount
 from providers.types import Status
 
-from . import leases, ledger, wakeup
+from . import dispatch, leases, ledger, wakeup
 from .ledger import Change
 from .models import Campaign, Message
 
@@ -24,6 +25,8 @@ _woken: dict[tuple[str, int], float] = {}
 def tick() -> None:
     """Promote what was scheduled for now, and wake workers for whatever waits and nobody works on."""
     promote()
+    for pk in accounts_abandoned():
+        clear_up(pk)
     for pk in accounts_due():
         wake(pk)
     for pk in accounts_to_poll():
@@ -52,6 +55,20 @@ def accounts_due() -> list[int]:
     waiting = Message.objects.filter(account_id=OuterRef("pk"), status=Status.QUEUED, due_at__lte=timezone.now())
     ready = ProviderAccount.objects.filter(Exists(waiting), enabled=True, paused_reason="")
     return list(ready.exclude(pk__in=leases.held()).values_list("pk", flat=True))
+
+
+def accounts_abandoned() -> list[int]:
+    """Accounts with messages in flight that nobody drains: their worker died, and may have left no other work."""
+    flying = Message.objects.filter(account_id=OuterRef("pk"), status=Status.SENDING)
+    accounts = ProviderAccount.objects.filter(Exists(flying))
+    return list(accounts.exclude(pk__in=leases.held()).values_list("pk", flat=True))
+
+
+def clear_up(account_id: int) -> None:
+    holder = f"clock:{uuid.uuid4().hex}"
+    if leases.acquire(account_id, holder):
+        dispatch.sweep(account_id)
+        leases.release(account_id, holder)
 
 
 def accounts_to_poll() -> list[int]:

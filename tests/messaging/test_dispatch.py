@@ -8,9 +8,10 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from contacts import optout
-from messaging import campaigns, dispatch, drain, leases, reports
+from messaging import campaigns, clock, dispatch, drain, leases, reports
 from messaging.campaigns import Draft
 from messaging.models import DeliveryReport, Lease, Message
 from providers import errors
@@ -56,6 +57,7 @@ def refusal(status: int, code: str, **headers: str) -> Reply:
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Provider:
     provider = Provider()
+    clock._woken.clear()
     monkeypatch.setattr(HttpTransport, "__call__", lambda self, request: provider(request))
     monkeypatch.setattr(drain, "LINGER", 0.0)
     monkeypatch.setattr(drain, "PATIENCE", 0.0)
@@ -306,3 +308,24 @@ def test_a_large_campaign_is_expanded_in_the_background(
     campaigns.expand(campaign.pk)
     campaigns.expand(campaign.pk)
     assert list(Message.objects.order_by("pk").values_list("number", flat=True)) == GOOD
+
+
+def test_what_a_dead_worker_had_in_flight_is_found_without_other_work(account: ProviderAccount) -> None:
+    send(account, GOOD)
+    assert leases.acquire(account.pk, "dead")
+    dispatch.claim(account, account.adapter(), "dead")
+    clock.tick()
+    assert set(statuses().values()) == {"sending"}
+    Lease.objects.update(until=timezone.now() - timedelta(seconds=1))
+    clock.tick()
+    assert set(statuses().values()) == {"uncertain"}
+
+
+def test_the_clock_queues_what_was_scheduled_and_wakes_a_worker_once(account: ProviderAccount) -> None:
+    send(account, GOOD, due_at=timezone.now() + timedelta(hours=1))
+    Message.objects.update(due_at=timezone.now())
+    OrmQ.objects.all().delete()
+    clock.tick()
+    clock.tick()
+    assert set(statuses().values()) == {"queued"}
+    assert OrmQ.objects.count() == 1
