@@ -56,11 +56,14 @@ class Step:
 
 
 def steps(message: Message, reports: Sequence[DeliveryReport], exchange: Exchange | None) -> list[Step]:
-    """What is known to have happened, oldest first. ``message`` comes with its account and campaign."""
+    """What is known to have happened, in order. ``message`` comes with its account and campaign.
+
+    Reports are sorted among themselves only: the provider's clock is not ours.
+    """
     if message.status == S.RECEIVED:
         return list(_received(message))
-    found = [*_before(message), *_handing_over(message, exchange), *map(_report, reports), *_end(message, reports)]
-    return sorted(found, key=lambda step: step.at or timezone.now())
+    told = [_report(report) for report in sorted(reports, key=lambda report: report.at or report.seen_at)]
+    return [*_before(message), *_handing_over(message, exchange), *told, *_end(message, reports)]
 
 
 def _received(message: Message) -> Iterator[Step]:

@@ -223,4 +223,4 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
 def _version(found: Message, report: int) -> str:
     """Changes whenever the page would."""
     times = (found.due_at, found.poll_at, found.account.updated_at)
-    return "-".join([found.status, str(found.attempts), str(report), *(f"{t.timestamp():.0f}" for t in times if t)])
+    return "-".join([found.status, str(found.attempts), str(report), *(f"{t.timestamp():.6f}" for t in times if t)])
