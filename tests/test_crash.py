@@ -22,7 +22,10 @@ MANY = 1_000
 WAITING = "status IN ('queued', 'sending', 'scheduled')"
 
 
-@pytest.fixture(scope="module", params=["workers", "everything"])
+VICTIMS = [pytest.param(what, marks=pytest.mark.xdist_group(f"crash-{what}")) for what in ("workers", "everything")]
+
+
+@pytest.fixture(scope="module", params=VICTIMS)
 def crashed(request: pytest.FixtureRequest, new_installation: Callable[[], dict[str, str]]) -> Iterator[Server]:
     """An installation after 1,000 messages through each kind, with a crash in the midst of them."""
     with Server(new_installation(), SMSDASH_DEMO="1", SMSDASH_WORKERS="2") as server:
