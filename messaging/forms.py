@@ -11,7 +11,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.validators import URLValidator
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.text import normalize_newlines
@@ -35,7 +35,7 @@ JUST_PAST = timedelta(minutes=2)  # the minute that was chosen is over by the ti
 def accounts() -> QuerySet[ProviderAccount]:
     """The accounts that can be chosen, those that send now first."""
     usable = ProviderAccount.objects.defer("credentials").filter(enabled=True, kind__in=registry.kinds())
-    return usable.order_by("paused_at", "name")
+    return usable.order_by(F("paused_at").asc(nulls_first=True), "name")
 
 
 def recipients(pasted: str, account: ProviderAccount | None) -> Recipients:
