@@ -113,7 +113,7 @@ def _notice(found: Recipients, later: bool) -> str:
     left_out = [
         _("%d opted out") % len(found.opted_out) if found.opted_out else "",
         _("%d could not be read") % len(found.rejected) if found.rejected else "",
-        _("%d were there twice") % found.duplicates if found.duplicates else "",
+        _("%d repeated") % found.duplicates if found.duplicates else "",
     ]
     reasons = ", ".join(filter(None, left_out))
     return _("%(said)s Left out: %(reasons)s.") % {"said": said, "reasons": reasons} if reasons else said

@@ -99,7 +99,7 @@ def test_duplicates_and_opted_out_people_are_left_out_and_told(client: Client, m
     Contact.objects.create(number=OUT, opted_out_at=timezone.now())
     reply = client.post(URL, typed(main, numbers=f"{A}, {OUT}\n+372 5551 2345"))
     assert Campaign.objects.get().recipients == [A]
-    assert "1 message is on its way. Left out: 1 opted out, 1 were there twice." in client.get(reply["Location"]).text
+    assert "1 message is on its way. Left out: 1 opted out, 1 repeated." in client.get(reply["Location"]).text
 
 
 def test_somebody_who_may_not_see_the_log_stays_here(main: ProviderAccount) -> None:
