@@ -131,8 +131,8 @@ def test_no_migration_is_missing() -> None:
 THE_PROXYS = {"security.W005", "security.W008", "security.W021"}
 
 
-def test_a_deployment_behind_https_has_nothing_to_complain_of(tmp_path: Path) -> None:
-    environment = {**os.environ, "SMSDASH_DATA_DIR": str(tmp_path), "SMSDASH_HTTPS": "1"}
+def test_a_deployment_behind_https_has_nothing_to_complain_of(installation: dict[str, str]) -> None:
+    environment = installation | {"SMSDASH_HTTPS": "1"}
     command = [sys.executable, "manage.py", "check", "--deploy"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
