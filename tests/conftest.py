@@ -46,9 +46,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """On PostgreSQL, only what can come out differently there: tests with a database or with real processes."""
     if not config.getoption("postgres"):
         return
-    dropped = [item for item in items if item.get_closest_marker("browser") or not _touches_database(item)]
+    dropped = [item for item in items if _once(item) or not _touches_database(item)]
     config.hook.pytest_deselected(items=dropped)
     items[:] = [item for item in items if item not in set(dropped)]
+
+
+def _once(item: pytest.Item) -> bool:
+    return bool(item.get_closest_marker("browser") or item.get_closest_marker("once"))
 
 
 def _touches_database(item: pytest.Item) -> bool:

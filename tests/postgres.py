@@ -19,18 +19,22 @@ from pathlib import Path
 from urllib.parse import quote
 
 OWNERS = ("postgres", "nobody")
-OPTIONS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "timezone=UTC")
+OPTIONS = ("listen_addresses=", "timezone=UTC")
+FORGETFUL = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
 
-def url() -> str:
-    """Where tests find PostgreSQL: a server that lasts until this process ends, unless one is given."""
+def url(durable: bool = False) -> str:
+    """Where tests find PostgreSQL: a server that lasts until this process ends, unless one is given.
+
+    ``durable``: it writes as a real one does, for measurements.
+    """
     if given := os.environ.get("TEST_DATABASE_URL"):
         return given
     if host := os.environ.get("TEST_PGHOST"):
         return f"postgres://{quote(host, safe='')}/postgres"
     server = Server(Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp")))  # a socket's path has 107 bytes at most
     atexit.register(server.stop)
-    server.start()
+    server.start(OPTIONS if durable else OPTIONS + FORGETFUL)
     return f"postgres://postgres@{quote(str(server.base), safe='')}/postgres"
 
 
@@ -40,13 +44,13 @@ class Server:
 
     base: Path
 
-    def start(self) -> None:
+    def start(self, settings: Sequence[str]) -> None:
         """Ready when this returns. Raises RuntimeError with what PostgreSQL said."""
         if owner := _owner():
             os.chown(self.base, owner.pw_uid, owner.pw_gid)
         bin_dir = self.bin_dir()
         self.run([bin_dir / "initdb", "-D", self.data, "-U", "postgres", "-A", "trust", *_INITDB])
-        options = " ".join(f"-c {option}" for option in OPTIONS)
+        options = " ".join(f"-c {option}" for option in settings)
         log = self.base / "log"
         socket = f"{options} -c unix_socket_directories={self.base}"
         self.run([bin_dir / "pg_ctl", "-D", self.data, "-l", log, "-w", "-s", "-o", socket, "start"])

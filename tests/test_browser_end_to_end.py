@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.server import PASSWORD, Server
 
-pytestmark = [pytest.mark.server, pytest.mark.browser, pytest.mark.xdist_group("browser-end-to-end")]
+pytestmark = [pytest.mark.server, pytest.mark.browser]
 
 NUMBERS = ["+15557100001", "+15557100002", "+15557100003"]
 PAGES = ["/", "/compose/", "/messages/", "/accounts/", "/accounts/add/", "/accounts/add/?kind=smsgateway"]

@@ -11,7 +11,7 @@ from providers import registry
 from providers.types import Feature, Status
 from tests.server import Server, until
 
-pytestmark = [pytest.mark.server, pytest.mark.xdist_group("end-to-end")]
+pytestmark = pytest.mark.server
 
 GOOD = [f"+1555700{n:04d}" for n in range(1, 47)]
 UNREACHABLE, EXPIRES, SILENT, REFUSED = "+15557001901", "+15557001902", "+15557001903", "+15557001908"

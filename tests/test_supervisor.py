@@ -12,7 +12,7 @@ import requests
 
 from tests.server import Server, alive, until
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.once]
 
 
 @pytest.fixture

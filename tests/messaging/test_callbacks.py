@@ -83,7 +83,8 @@ def test_garbage_is_refused_with_a_4xx_or_ignored(body: bytes, account: Provider
 
 
 def test_an_unknown_token_is_not_found(db: None) -> None:
-    assert Client().post(reverse("callbacks", args=["nosuch"]), b"{}", content_type="application/json").status_code == 404
+    reply = Client().post(reverse("callbacks", args=["nosuch"]), b"{}", content_type="application/json")
+    assert reply.status_code == 404
 
 
 def test_a_get_is_not_an_error_of_ours(account: ProviderAccount) -> None:

@@ -83,9 +83,7 @@ def test_an_error_is_waited_out(account: ProviderAccount, message: Message, monk
     assert message.poll_at is not None and message.poll_at > timezone.now()
 
 
-def test_it_ends_after_three_days(
-    account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_ends_after_three_days(account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, "sent")
     Message.objects.update(sent_at=timezone.now() - timedelta(days=4))
     polling.poll(account.pk)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from django.template import Context, Engine
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from messaging.segments import BASIC, EXTENSION, LOOKALIKES, measure, replace_lookalikes
 
@@ -18,7 +18,6 @@ from .segment_cases import Case, cases
 pytestmark = pytest.mark.browser
 
 SCRIPT = Path(__file__).parents[2] / "static" / "js" / "segments.js"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 PAGE = """{% load segments %}<!doctype html><html lang="en">
 <form {% gsm_alphabet_attributes %}>
 <textarea data-counter="#counter">one</textarea>
@@ -32,11 +31,10 @@ PAGE = """{% load segments %}<!doctype html><html lang="en">
 
 
 @pytest.fixture(scope="module")
-def chromium_page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield browser.new_page()
-        browser.close()
+def chromium_page(browser: Browser) -> Iterator[Page]:
+    page = browser.new_page()
+    yield page
+    page.close()
 
 
 @pytest.fixture

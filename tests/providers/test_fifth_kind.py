@@ -14,7 +14,7 @@ from providers.errors import Unsupported
 from providers.models import ProviderAccount
 from providers.types import GetAccount, Outgoing, Send
 
-KIND = '''
+KIND = """
 from providers import base, errors, wire
 from providers.types import Credential, Feature, Field, Outcome, Outgoing, Reply, Request, Send, SendResult, Status
 
@@ -45,11 +45,12 @@ class Dialect(base.Dialect):
         return Send((Outgoing(body["to"], body["note"]),))
 
     def write_send(self, op, result):
-        return Reply(200, {"content-type": "application/json"}, wire.dump_json({"bird": result.outcomes[0].provider_id}))
+        body = {"bird": result.outcomes[0].provider_id}
+        return Reply(200, {"content-type": "application/json"}, wire.dump_json(body))
 
     def refuse(self, error):
         return Reply(400, {}, wire.dump_json({"coo": str(error)}))
-'''
+"""
 
 
 @pytest.fixture
