@@ -28,6 +28,7 @@ def refuse_others(patch: pytest.MonkeyPatch) -> None:
 
     def checked(own: socket.socket, address: Any) -> None:
         if own.family in (socket.AF_INET, socket.AF_INET6) and not is_local(address[0]):
+            own.close()  # callers clean up after an OSError only
             raise NetworkRefused(f"A test tried to reach {address[0]}:{address[1]}.")
 
     def local_connect(own: socket.socket, address: Any) -> None:
