@@ -1,4 +1,4 @@
-"""Adapter (we call them), Dialect (we are called), and the only place that makes HTTP requests to providers.
+"""Adapter (we call them) and Dialect (we are called): the two halves that every provider fills.
 
 The base owns the flow, a provider fills the verbs. For every operation that its wire can say, a provider has
 
@@ -12,22 +12,19 @@ and one pair for errors (``Adapter.read_error`` / ``Dialect.refuse``) and events
 from __future__ import annotations
 
 import base64
-import json
 import math
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar, Protocol, TypeVar
-from urllib.parse import quote, quote_plus, urlencode
-
-import requests
-import urllib3.exceptions
+from typing import Any, ClassVar, TypeVar
 
 from . import errors, wire
+from .redaction import Redactor, readable, spellings
+from .transport import HttpTransport, Transport, url_of
 from .types import (
     Account,
     Credential,
@@ -51,102 +48,9 @@ from .types import (
     Trace,
 )
 
-TIMEOUT = (3.05, 20.0)  # seconds: to connect, between bytes of the answer
-IDLE = 1.5  # seconds; a connection idle for longer may be closing under us, and then nobody knows what was taken
-BODY_KEPT = 20_000  # characters of a body that a trace keeps
 LONGEST_WAIT = 86_400.0  # seconds; who asks for more is not believed
-REPLY_LIMIT = 16 * 1024 * 1024  # bytes of an answer that we are willing to read
 
-Transport = Callable[[Request], Reply]
 T = TypeVar("T")
-
-
-_BAD_URL = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
-_NO_CONNECTION = (
-    urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ConnectTimeoutError,
-    urllib3.exceptions.ClosedPoolError,
-)
-_NO_HANDSHAKE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")
-"""TLS failures of the first words. Any other can come after the request went out, so it is Uncertain."""
-
-
-class HttpTransport:
-    """Makes requests to one base URL over kept connections. Safe to share between threads."""
-
-    def __init__(self, base_url: str, pool: int = 8) -> None:
-        self.base_url = base_url.rstrip("/")
-        self.session = requests.Session()
-        self.session.trust_env = False  # no proxy or netrc by accident, and a third less CPU
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=pool, max_retries=0)
-        self.session.mount("https://", adapter)
-        self.session.mount("http://", adapter)
-        self.last_used = 0.0
-
-    def __call__(self, request: Request) -> Reply:
-        """Raises Unreachable when nothing can have left, Uncertain when something may have.
-
-        WrongAddress and KeyRefused: the base URL or the credentials cannot even be written as a request.
-        """
-        if time.monotonic() - self.last_used > IDLE:
-            self.session.close()
-        try:
-            return self._exchange(request)
-        except _BAD_URL as error:
-            raise errors.WrongAddress("The base URL is not one. Write it as https://host/path.") from error
-        except (requests.exceptions.InvalidHeader, UnicodeError) as error:
-            raise errors.KeyRefused("The credentials hold characters that cannot be sent. Enter them again.") from error
-        except requests.ConnectTimeout as error:
-            raise errors.Unreachable(f"The provider could not be reached: {_reason(error)}") from error
-        except requests.ConnectionError as error:
-            if _never_connected(error):
-                raise errors.Unreachable(f"The provider could not be reached: {_reason(error)}") from error
-            raise errors.Uncertain(f"The connection broke before an answer came: {_reason(error)}") from error
-        except requests.Timeout as error:
-            raise errors.Uncertain(f"No answer came within {TIMEOUT[1]:.0f} seconds.") from error
-        except requests.RequestException as error:
-            raise errors.Uncertain(f"The answer broke off: {_reason(error)}") from error
-        finally:
-            self.last_used = time.monotonic()
-
-    def _exchange(self, request: Request) -> Reply:
-        url = self.base_url + request.path + (f"?{urlencode(request.query)}" if request.query else "")
-        with self.session.request(
-            request.method,
-            url,
-            data=request.body or None,
-            headers={"user-agent": "smsdash", **request.headers},
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
-            body = b"".join(_bounded(response.iter_content(65536)))
-            return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
-
-
-def _bounded(chunks: Iterable[bytes]) -> Iterable[bytes]:
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if size > REPLY_LIMIT:
-            raise errors.BadAnswer("The provider's answer is far too long to be one.")
-        yield chunk
-
-
-def _never_connected(error: requests.ConnectionError) -> bool:
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    if isinstance(error, requests.exceptions.SSLError):
-        return any(word in str(reason) for word in _NO_HANDSHAKE)
-    return isinstance(reason, _NO_CONNECTION)
-
-
-def _reason(error: Exception) -> str:
-    """The innermost words of a nested connection error: 'Connection refused', not three object addresses."""
-    words = str(error)
-    for separator in ("] ", "Error('", ", '", ": "):
-        words = words.rsplit(separator, 1)[-1]
-    return words.strip("'\")( ")[:200] or type(error).__name__
 
 
 class Adapter(ABC):
@@ -186,7 +90,7 @@ class Adapter(ABC):
             reply = self.transport(request)
             return self.read(op, reply)
         except errors.ProviderError as error:
-            failure = _Redactor(self.secrets)(str(error))
+            failure = Redactor(self.secrets)(str(error))
             error.args = (failure,)  # an answer may have repeated the key
             raise
         finally:
@@ -276,25 +180,20 @@ class Adapter(ABC):
     @property
     def secrets(self) -> list[str]:
         """The values of secret fields, and each form in which they can stand in a request. Longest first."""
-        found = set()
-        for field in self.fields:
-            if value := field.secret and self.account.credentials.get(field.name, ""):
-                quoted = {json.dumps(value, ensure_ascii=ascii)[1:-1] for ascii in (False, True)}
-                found |= {value, quote(value), quote(value, safe=""), quote_plus(value), *quoted}
-        return sorted(found, key=len, reverse=True)
+        return spellings(self.account.credentials.get(field.name, "") for field in self.fields if field.secret)
 
     def _redacted(self, reply: Reply) -> Reply:
         """The reply as a sentence may quote it: an excerpt could cut a key in two, and half would stay."""
-        return replace(reply, body=_Redactor(self.secrets)(_text(reply.body)).encode())
+        return replace(reply, body=Redactor(self.secrets)(readable(reply.body)).encode())
 
     def _trace(
         self, op: Operation, request: Request, reply: Reply | None, at: datetime, seconds: float, error: str
     ) -> Trace:
-        hide = _Redactor(self.secrets)
+        hide = Redactor(self.secrets)
         return Trace(
             verb=op.verb,
             method=request.method,
-            url=hide(self.account.base_url.rstrip("/") + request.path + _query(request)),
+            url=hide(url_of(self.account.base_url, request)),
             request_headers={k: hide.header(k, v) for k, v in request.headers.items()},
             request_body=hide.body(request.body),
             at=at,
@@ -307,44 +206,13 @@ class Adapter(ABC):
         )
 
 
-class _Redactor:
-    HEADERS = frozenset({"authorization", "cookie", "set-cookie", "x-sg-signature", "x-smsprovider-signature"})
-
-    def __init__(self, secrets: Sequence[str]) -> None:
-        self.secrets = secrets
-
-    def __call__(self, text: str) -> str:
-        for secret in self.secrets:
-            text = text.replace(secret, "•••")
-        return text
-
-    def body(self, body: bytes) -> str:
-        """Cut to a readable length after the secrets are out: a cut could leave half of one."""
-        return _cut(self(_text(body)))
-
-    def header(self, name: str, value: str) -> str:
-        return "•••" if name.lower() in self.HEADERS else self(value)
-
-
-def _query(request: Request) -> str:
-    return f"?{urlencode(request.query)}" if request.query else ""
-
-
-def _text(body: bytes) -> str:
-    return body.decode(errors="replace").replace("\x00", "\ufffd")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= BODY_KEPT else text[:BODY_KEPT] + f"… ({len(text)} characters)"
-
-
 def basic_auth(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def excerpt(reply: Reply) -> str:
     """The first words of an answer, for a sentence that a person reads."""
-    text = " ".join(_text(reply.body).split())
+    text = " ".join(readable(reply.body).split())
     return (
         f"HTTP {reply.status}, “{text[:120]}{'…' if len(text) > 120 else ''}”"
         if text
@@ -453,16 +321,6 @@ def left_out(message: Outgoing) -> Outcome:
     return Outcome(Status.UNCERTAIN, ref=message.ref, number=message.number, problem=problem)
 
 
-class Service(Protocol):
-    """What stands behind a Dialect: smsdash itself, or the sandbox's carrier."""
-
-    def handle(self, op: Operation) -> Result:
-        """Do the operation. Raises ProviderError for anything the caller should read."""
-
-    def limits(self) -> RateState | None:
-        """The caller's rate window after this request; None: not limited."""
-
-
 class Dialect(ABC):
     """One wire format as its server: reads requests, writes answers, errors and events."""
 
@@ -491,46 +349,3 @@ class Dialect(ABC):
     def write_event(self, event: Event, secret: str) -> Request | None:
         """The signed post to a callback (``path`` empty); None where the wire has no such event."""
         return None
-
-
-def serve(dialect: Dialect, request: Request, login: Callable[[Credential], Service]) -> Reply:
-    """Answer one request of a wire: who, what, do, write. ``login`` raises KeyRefused."""
-    service: Service | None = None
-    try:
-        service = login(dialect.credential(request))
-        op = dialect.operation(request)
-        reply = dialect.write(op, handle(service, op))
-    except errors.ProviderError as error:
-        reply = dialect.refuse(error)
-    return dialect.with_limits(reply, service.limits() if service else None)
-
-
-def handle(service: Service, op: Operation) -> Result:
-    """Do the operation. In a Send, what has not the shape of a number is refused alone and never gets to the service.
-
-    Raises InvalidNumber when no recipient is left, else what the service raises.
-    """
-    refused = _bad_numbers(op) if isinstance(op, Send) and not op.list_id else {}
-    if not isinstance(op, Send) or not refused:
-        return service.handle(op)
-    good = tuple(message for place, message in enumerate(op.messages) if place not in refused)
-    if not good:
-        raise errors.InvalidNumber(refused[0].text)
-    result = service.handle(replace(op, messages=good))
-    assert isinstance(result, SendResult)
-    taken = iter(result.outcomes)
-    outcomes = (
-        Outcome(Status.FAILED, number=message.number, problem=refused[place]) if place in refused else next(taken)
-        for place, message in enumerate(op.messages)
-    )
-    return replace(result, outcomes=tuple(outcomes))
-
-
-def _bad_numbers(op: Send) -> dict[int, Problem]:
-    found = {}
-    for place, message in enumerate(op.messages):
-        try:
-            wire.clean_number(message.number)
-        except ValueError as error:
-            found[place] = Problem(errors.InvalidNumber.default_code, str(error))
-    return found

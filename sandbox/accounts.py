@@ -47,7 +47,7 @@ DEVICES: tuple[tuple[Mapping[str, Any], tuple[tuple[str, str], ...]], ...] = (
 
 
 def login(kind: str, pause: Pause) -> Callable[[Credential], Carrier]:
-    """What ``providers.base.serve`` asks who calls. ``pause`` is how the carrier waits."""
+    """What ``providers.serving.serve`` asks who calls. ``pause`` is how the carrier waits."""
 
     def check(credential: Credential) -> Carrier:
         account = open_account(kind, credential.key)

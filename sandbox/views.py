@@ -11,7 +11,7 @@ from django.http.request import UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from providers import registry
-from providers.base import serve
+from providers.serving import serve
 from providers.types import Reply, Request
 
 from . import accounts

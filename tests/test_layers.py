@@ -23,7 +23,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Within providers, from the ground up; what is not named here stands above them all.
-FLOORS = ("types", "errors", "wire", "signing", "phones", "base", "words", "adapters", "registry")
+_FLOORS = "types errors wire signing redaction transport phones base serving words adapters registry"
+FLOORS = tuple(_FLOORS.split())
 PLAIN = FLOORS[:-1]  # know no Django
 
 # Apps whose tasks a string may name: django-q2 finds a task by its path.

@@ -15,8 +15,8 @@ from messaging import campaigns, clock, dispatch, drain, leases, reports
 from messaging.campaigns import Draft
 from messaging.models import DeliveryReport, Lease, Message
 from providers import errors
-from providers.base import HttpTransport
 from providers.models import Exchange, ProviderAccount
+from providers.transport import HttpTransport
 from providers.types import Reply, Report, Request, Status
 
 pytestmark = pytest.mark.django_db(transaction=True)

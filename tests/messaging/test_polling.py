@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from messaging import clock, ledger, polling
 from messaging.models import DeliveryReport, Message
-from providers.base import HttpTransport
 from providers.models import ProviderAccount
+from providers.transport import HttpTransport
 from providers.types import Reply, Request
 
 pytestmark = pytest.mark.django_db

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from providers import base, errors
+from providers import errors, redaction
+from providers import transport as http
 from providers.adapters.customersms import Adapter as CustomerSms
 from providers.base import HttpTransport, basic_auth, matched, retry_after
 from providers.types import Account, Outgoing, Reply, Request, Send, Trace
@@ -122,7 +125,7 @@ def test_an_answer_that_breaks_off_is_uncertain(answer: bytes) -> None:
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi"])
 def test_an_answer_that_does_not_come_is_uncertain(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "TIMEOUT", (3.0, 0.2))
+    monkeypatch.setattr(http, "TIMEOUT", (3.0, 0.2))
 
     def stall(connection: socket.socket) -> None:
         request_of(connection)
@@ -148,7 +151,7 @@ def test_it_does_not_follow_a_redirect() -> None:
 
 
 def test_it_stops_reading_an_endless_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "REPLY_LIMIT", 1_000)
+    monkeypatch.setattr(http, "REPLY_LIMIT", 1_000)
     with (
         server(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2_000)) as url,
         pytest.raises(errors.BadAnswer),
@@ -157,7 +160,7 @@ def test_it_stops_reading_an_endless_answer(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_it_opens_a_new_connection_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "IDLE", -1.0)
+    monkeypatch.setattr(http, "IDLE", -1.0)
     with server(answer_once, answering(OK)) as url:
         transport = HttpTransport(url)
         assert transport(POST).status == transport(POST).status == 200
@@ -193,9 +196,9 @@ class Echo(CustomerSms):
     def write_send(self, op: Send) -> Request:
         key = self.account.credentials["api_key"]
         headers = {"authorization": basic_auth(key, key), "x-key": key}
-        form = base.urlencode({"key": key}).encode()
-        json = super().write_send(op).body
-        return Request("POST", f"/{base.quote(key)}", (("key", key),), headers, json + b"\n" + form)
+        form = urlencode({"key": key}).encode()
+        body = super().write_send(op).body
+        return Request("POST", f"/{quote(key)}", (("key", key),), headers, body + b"\n" + form)
 
 
 def traced(reply: Callable[[Request], Reply]) -> tuple[Trace, errors.ProviderError]:
@@ -206,15 +209,15 @@ def traced(reply: Callable[[Request], Reply]) -> tuple[Trace, errors.ProviderErr
 
 
 def spellings() -> list[str]:
-    return [SECRET, base.quote(SECRET), base.quote(SECRET, safe=""), base.quote_plus(SECRET),
-            base.json.dumps(SECRET)[1:-1], base.json.dumps(SECRET, ensure_ascii=False)[1:-1],
+    return [SECRET, quote(SECRET), quote(SECRET, safe=""), quote_plus(SECRET),
+            json.dumps(SECRET)[1:-1], json.dumps(SECRET, ensure_ascii=False)[1:-1],
             basic_auth(SECRET, SECRET)]  # fmt: skip
 
 
 @pytest.mark.parametrize("secret", spellings())
 def test_no_spelling_of_a_secret_gets_into_a_trace(secret: str) -> None:
     def echo(request: Request) -> Reply:
-        location = f"http://x.example{request.path}?{base.urlencode(request.query)}"
+        location = f"http://x.example{request.path}?{urlencode(request.query)}"
         return Reply(200, {"location": location}, request.body)
 
     trace, error = traced(echo)
@@ -226,7 +229,7 @@ def test_no_spelling_of_a_secret_gets_into_a_trace(secret: str) -> None:
 
 @pytest.mark.parametrize("offset", range(0, 16, 3))
 def test_a_cut_leaves_no_half_of_a_secret(offset: int) -> None:
-    padding = b"x" * (base.BODY_KEPT - offset)
+    padding = b"x" * (redaction.BODY_KEPT - offset)
     trace, _ = traced(lambda request: Reply(500, {}, padding + SECRET.encode()))
     assert SECRET[:3] not in trace.reply_body
 

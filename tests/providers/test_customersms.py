@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from providers import errors
 from providers.adapters.customersms import PATH
-from providers.base import handle, serve
+from providers.serving import handle, serve
 from providers.types import (
     Credential,
     Credits,

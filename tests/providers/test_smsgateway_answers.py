@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from providers import errors
-from providers.base import handle
+from providers.serving import handle
 from providers.types import (
     AccountInfo,
     ContactInfo,

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers import errors
-from providers.base import basic_auth, handle
+from providers.base import basic_auth
+from providers.serving import handle
 from providers.types import (
     Credential,
     Feature,
