@@ -32,18 +32,20 @@ def prepare(say: Say) -> None:
 
 
 def _database(say: Say) -> None:
-    if not _unmigrated():
+    if _ready():
         return
     say("Preparing the database …")
     with _alone():
-        if _unmigrated():
+        if not _ready():
             call_command("migrate", interactive=False, verbosity=0)
             call_command("createcachetable", verbosity=0)
 
 
-def _unmigrated() -> bool:
+def _ready() -> bool:
+    """Whether nothing is left to do; a first start may have been killed half way."""
     executor = MigrationExecutor(connection)
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    return migrated and settings.CACHES["default"]["LOCATION"] in connection.introspection.table_names()
 
 
 @contextlib.contextmanager
