@@ -71,8 +71,8 @@ WORDS = Words(
         "method_not_allowed": (errors.NotFound, 405),
         "service_unavailable": (errors.Unavailable, 503),
         "internal_error": (errors.Uncertain, 500),
-    }
-)  # the first five are documented
+    }  # the first five are documented
+)
 
 
 class Adapter(base.Adapter):
@@ -384,9 +384,8 @@ def _write_message(info: MessageInfo) -> dict[str, Any]:
         "status": STATUS_WORDS.get(info.status, "queued"),
         **{name: moment and wire.write_time(moment) for name, moment in times.items()},
     }
-    if info.schedule:
-        body["scheduled_at"] = wire.write_time(info.schedule)
-    return body | _write_problem(info.status, info.problem)
+    later = {"scheduled_at": wire.write_time(info.schedule)} if info.schedule else {}
+    return body | later | _write_problem(info.status, info.problem)
 
 
 def _write_problem(status: Status, problem: Problem | None) -> dict[str, Any]:
