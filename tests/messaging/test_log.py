@@ -151,7 +151,7 @@ def test_a_prefix_of_many_numbers_is_found_by_walking(main: ProviderAccount, mon
     assert shown("number=%2B372") == ids(made)
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'")
+@pytest.mark.once
 def test_a_rare_number_is_found_by_the_index(main: ProviderAccount) -> None:
     with CaptureQueriesContext(connection) as queries:
         shown("number=%2B37255512345")

@@ -48,9 +48,7 @@ def most_in_any(window: float, times: list[float]) -> int:
     return max(sum(1 for t in times if start <= t < start + window) for start in times)
 
 
-@pytest.mark.parametrize(
-    "rate", [Rate(1, 1), Rate(10, 1), Rate(50, 1), Rate(100, 60), Rate(600, 1), Rate(7, 60)], ids=str
-)
+@pytest.mark.parametrize("rate", [Rate(1, 1), Rate(10, 1), Rate(50, 1), Rate(100, 60), Rate(7, 60)], ids=str)
 def test_it_never_passes_the_limit(rate: Rate, account: ProviderAccount, clock: Clock) -> None:
     times = times_of(account, [rate], clock, rate.seconds * 2.5)
     assert most_in_any(rate.seconds, times) <= rate.limit
@@ -58,7 +56,7 @@ def test_it_never_passes_the_limit(rate: Rate, account: ProviderAccount, clock: 
 
 @pytest.mark.parametrize("rate", [Rate(100, 60), Rate(50, 1), Rate(600, 1), Rate(5000, 3600)], ids=str)
 def test_it_uses_the_limit_to_the_full(rate: Rate, account: ProviderAccount, clock: Clock) -> None:
-    seconds = rate.seconds * (0.2 if rate.seconds > 1000 else 3)
+    seconds = 300 / rate.limit * rate.seconds  # a few hundred requests
     assert len(times_of(account, [rate], clock, seconds)) >= 0.97 * rate.limit * seconds / rate.seconds
 
 
