@@ -22,8 +22,8 @@ from .models import Message, Tally
 S = Status
 FROM: Mapping[Status, frozenset[Status]] = {
     S.SCHEDULED: frozenset({S.QUEUED}),
-    # queued again: a request that surely did not go out
-    S.QUEUED: frozenset({S.SCHEDULED, S.SENDING}),
+    # queued again: a request that surely did not go out, or an operator who asks for it
+    S.QUEUED: frozenset({S.SCHEDULED, S.SENDING, S.UNCERTAIN}),
     S.SENDING: frozenset({S.QUEUED}),
     S.UNCERTAIN: frozenset({S.SENDING}),
     S.SENT: frozenset({S.SENDING, S.UNCERTAIN}),

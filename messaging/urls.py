@@ -9,5 +9,6 @@ urlpatterns = [
     path("compose/check/", views.check, name="messaging-check"),
     path("messages/", views.log, name="messaging-log"),
     path("messages/cancel/", views.cancel, name="messaging-cancel"),
+    path("messages/resolve/", views.resolve, name="messaging-resolve"),
     path("messages/<int:pk>/", views.message, name="messaging-message"),
 ]

@@ -24,6 +24,7 @@ from providers.types import Feature
 from . import campaigns, forms, timeline
 from . import cancel as canceling
 from . import log as message_log
+from . import resolve as resolving
 from .forms import Compose
 from .models import Campaign, Message
 
@@ -183,6 +184,27 @@ def cancel(request: HttpRequest) -> HttpResponse:
         late = len(ids) - done
         said = ngettext("%d message had left already.", "%d messages had left already.", late) % late
         messages.warning(request, said)
+    return _back(request)
+
+
+@login_required
+@permission_required("messaging.change_message", raise_exception=True)
+@require_POST
+def resolve(request: HttpRequest) -> HttpResponse:
+    """Settle the uncertain messages named by ``id``: ``as`` is ``sent`` or ``again``. Then go back to ``next``."""
+    ids = {pk for text in request.POST.getlist("id") if (pk := message_log.read_id(text))}
+    if request.POST.get("as") == "again":
+        done = resolving.send_again(ids)
+        said = ngettext("%d message is queued again.", "%d messages are queued again.", done)
+    else:
+        done = resolving.count_as_sent(ids, str(request.user))
+        said = ngettext("%d message is counted as sent.", "%d messages are counted as sent.", done)
+    messages.success(request, said % done) if done else messages.warning(request, _("Nothing was uncertain any more."))
+    return _back(request)
+
+
+def _back(request: HttpRequest) -> HttpResponse:
+    """To the page named by ``next``, if it is one of ours."""
     back = request.POST.get("next", "")
     here = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=settings.HTTPS)
     return redirect(back if here else "messaging-log")
