@@ -34,7 +34,8 @@ SMSDASH_DEFAULT_REGION = env.str("SMSDASH_DEFAULT_REGION", "").upper() or None
 # Where providers reach this installation, for callbacks.
 SMSDASH_PUBLIC_URL = env.str("SMSDASH_PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
 
-ALLOWED_HOSTS = env.list("SMSDASH_ALLOWED_HOSTS", ["*"])
+# This machine may always ask: the start waits for /healthz.
+ALLOWED_HOSTS = [*env.list("SMSDASH_ALLOWED_HOSTS", ["*"]), "127.0.0.1", "localhost"]
 CSRF_TRUSTED_ORIGINS = env.list("SMSDASH_TRUSTED_ORIGINS", [])
 HTTPS = env.bool("SMSDASH_HTTPS", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -117,8 +118,10 @@ TEMPLATES = [
 # --- Database: SQLite beside the data, or DATABASE_URL. No pool: it breaks when the workers fork. ---------
 
 DATABASES = {
-    "default": dj_database_url.config(
-        default=f"sqlite:///{DATA_DIR / 'smsdash.sqlite3'}", conn_max_age=300, conn_health_checks=True
+    "default": dj_database_url.parse(
+        env.str("DATABASE_URL", "") or f"sqlite:///{DATA_DIR / 'smsdash.sqlite3'}",
+        conn_max_age=300,
+        conn_health_checks=True,
     )
 }
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
