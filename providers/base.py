@@ -38,6 +38,7 @@ from .types import (
     Rate,
     RateState,
     ReadMessages,
+    RegisterWebhook,
     Reply,
     Request,
     Result,
@@ -189,7 +190,9 @@ class Adapter(ABC):
     def _trace(
         self, op: Operation, request: Request, reply: Reply | None, at: datetime, seconds: float, error: str
     ) -> Trace:
-        hide = Redactor(self.secrets)
+        # whoever knows our callback's address can post to it
+        ours = [getattr(op, "callback_url", ""), op.url if isinstance(op, RegisterWebhook) else ""]
+        hide = Redactor([*spellings(ours), *self.secrets])
         return Trace(
             verb=op.verb,
             method=request.method,

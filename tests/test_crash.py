@@ -111,3 +111,10 @@ def test_only_what_was_in_flight_is_uncertain(crashed: Server) -> None:
     uncertain = count(crashed, "status = 'uncertain'")
     kinds = [kind.adapter for kind in registry.kinds().values()]
     assert 0 < uncertain <= 2 * sum(kind.max_batch * kind.concurrency for kind in kinds)
+
+
+def test_the_log_tells_of_no_fault(crashed: Server) -> None:
+    """Web and workers write one database at once, and are killed while they do."""
+    log = crashed.log_file.read_text()
+    assert "Traceback" not in log
+    assert "locked" not in log
