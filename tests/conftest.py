@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -32,6 +33,11 @@ CHROMIUM_ARGUMENTS = [
     "--no-first-run",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 ]
+
+
+# On a busy machine an example may take long; how long is no matter of these tests.
+hypothesis.settings.register_profile("smsdash", deadline=None)
+hypothesis.settings.load_profile("smsdash")
 
 
 def pytest_configure(config: pytest.Config) -> None:

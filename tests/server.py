@@ -23,7 +23,7 @@ T = TypeVar("T")
 PASSWORD = "correct-horse-battery"
 
 
-def until(what: str, check: Callable[[], T], seconds: float = 60.0) -> T:
+def until(what: str, check: Callable[[], T], seconds: float = 90.0) -> T:
     """Wait until ``check`` is true and give back what it said. Fails with ``what`` was waited for."""
     end = time.monotonic() + seconds
     while True:
@@ -56,16 +56,13 @@ class Server:
 
     # -- processes --
 
-    def start(self) -> float:
-        """Returns the seconds until it was ready."""
-        begun = time.monotonic()
+    def start(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             command = [sys.executable, "manage.py", "run"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
         if self.ready_path:
-            until("the server to be ready", self.ready, 90)
-        return time.monotonic() - begun
+            until("the server to be ready", self.ready, 120)
 
     def ready(self) -> bool:
         assert self.process is None or self.process.poll() is None, "The server ended:\n" + self.tail()

@@ -91,13 +91,13 @@ def test_a_stopping_worker_ends_the_hanging(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(signal, "getsignal", lambda number: Worker().handle_exit)
     start = time.monotonic()
     waiting.pause_for(RequestFactory().get("/"))(outcomes.HANG)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
 
 
 def test_a_pause_lasts_as_long_as_asked() -> None:
     start = time.monotonic()
     waiting.pause_for(RequestFactory().get("/"))(0.15)
-    assert 0.15 <= time.monotonic() - start < 1
+    assert 0.15 <= time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(("data", "gone"), [(b"x", False), (b"", False), (None, True)])
