@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from contacts.models import Contact
@@ -188,13 +188,14 @@ def hand_over(adapter: Adapter, batch: Batch) -> Answer:
 
 
 def record(account: ProviderAccount, answer: Answer) -> None:
-    """Settle every message of an answered request, keep its trace, and act on what concerns the account."""
-    keep_traces(account, answer.batch.exchange, answer.traces)
+    """Settle every message of an answered request first; then keep its trace and what it says of the account."""
     if answer.error is not None:
         _record_error(account, answer.batch, answer.error)
+    if answer.result is not None:
+        settle(account, answer.batch.messages, answer.result.outcomes)
+    keep_traces(account, answer.batch.exchange, answer.traces)
+    if answer.result is None:
         return
-    assert answer.result is not None
-    settle(account, answer.batch.messages, answer.result.outcomes)
     account.saw_credits(answer.result.credits)
     state = answer.traces[-1].rate if answer.traces else None
     if state and state.remaining <= 0:
@@ -286,6 +287,14 @@ def _split(messages: Sequence[Message]) -> None:
 
 
 def keep_traces(account: ProviderAccount, first_id: uuid.UUID, traces: Sequence[Trace]) -> None:
+    """Keep what can be kept: a trace is worth less than the outcome it belongs to, so it never stops the work."""
+    try:
+        _store_traces(account, first_id, traces)
+    except (DatabaseError, ValueError):
+        log.exception("The exchange with %s could not be kept", account)
+
+
+def _store_traces(account: ProviderAccount, first_id: uuid.UUID, traces: Sequence[Trace]) -> None:
     Exchange.objects.bulk_create(
         Exchange(
             id=first_id if index == 0 else uuid.uuid4(),

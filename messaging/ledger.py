@@ -103,6 +103,8 @@ def _update_columns(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _prepared(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.replace("\x00", "\ufffd")  # providers send it, PostgreSQL keeps none
     return Message._meta.get_field(name).get_db_prep_save(value, connection)
 
 

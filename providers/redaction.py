@@ -36,7 +36,7 @@ class Redactor:
         return _cut(self(readable(body)))
 
     def header(self, name: str, value: str) -> str:
-        return "•••" if name.lower() in self.HEADERS else self(value)
+        return "•••" if name.lower() in self.HEADERS else self(value.replace("\x00", "\ufffd"))
 
 
 def readable(body: bytes) -> str:

@@ -119,3 +119,9 @@ def test_start_opts_back_in(phones: ProviderAccount) -> None:
     post_event(phones, Inbound("78", "+11234567890", "STOP", device="1", sim=0))
     post_event(phones, Inbound("79", "+11234567890", "START", device="1", sim=0))
     assert Contact.objects.get(number="+11234567890").opted_out_at is None
+
+
+def test_a_nul_in_a_post_is_stored_as_a_sign_that_can_be(account: ProviderAccount, phones: ProviderAccount) -> None:
+    """PostgreSQL keeps no NUL; a provider that sends one must not meet a 500 for ever."""
+    assert post(account, json.dumps(EVENT | {"message_id": "msg\x00_1", "to": "+1123\x004567890"}).encode()) < 500
+    assert post_event(phones, Inbound("77", "+11234567890", "a\x00b", device="1", sim=0)) < 500

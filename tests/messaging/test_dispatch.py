@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -331,3 +331,22 @@ def test_the_clock_queues_what_was_scheduled_and_wakes_a_worker_once(account: Pr
     clock.tick()
     assert set(statuses().values()) == {"queued"}
     assert OrmQ.objects.count() == 1
+
+
+def test_a_nul_in_an_answer_loses_nothing(account: ProviderAccount, provider: Provider) -> None:
+    provider.answer = lambda numbers: refusal(422, "odd\x00code", **{"x-odd": "a\x00b"})
+    send(account, GOOD[:1])
+    work(account)
+    assert statuses() == {GOOD[0]: "failed"}
+
+
+def test_a_trace_that_cannot_be_kept_does_not_unsettle_the_messages(
+    account: ProviderAccount, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise DatabaseError("The disk is full.")
+
+    monkeypatch.setattr(dispatch, "_store_traces", fail)
+    send(account, GOOD)
+    work(account)
+    assert set(statuses().values()) == {"sent"}

@@ -40,8 +40,10 @@ def test_a_database_that_fails_is_asked_again_later(
 
 def test_it_stops_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
     stop = threading.Event()
-    monkeypatch.setattr(agent, "tick", lambda: stop.set() or 0)
+    ticks: list[int] = []
+    monkeypatch.setattr(agent, "tick", lambda: stop.set() or ticks.append(1) or 0)
     sandbox_carrier.run(stop)
+    assert ticks == [1]
 
 
 def test_it_stops_when_its_parent_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
