@@ -120,13 +120,18 @@ class Drainer:
         Whoever submits a message while an account is held queues no wake-up, so this looks once more after the
         release.
         """
-        for pk, lane in self.lanes.items():
-            wait(lane.flying)
-            lane.settle()
-            leases.release(pk, self.holder)
-            patient = not lane.held_back or lane.next_try < time.time() + PATIENCE
-            if patient and not stopping() and lane.account.sending and dispatch.due(pk, limit=1):
-                wakeup.drain(pk)
+        with contextlib.ExitStack() as lanes:  # one that fails takes no other with it
+            for lane in self.lanes.values():
+                lanes.callback(self.let_go, lane)
+
+    def let_go(self, lane: Lane) -> None:
+        pk = lane.account.pk
+        wait(lane.flying)
+        lane.settle()
+        leases.release(pk, self.holder)
+        patient = not lane.held_back or lane.next_try < time.time() + PATIENCE
+        if patient and not stopping() and lane.account.sending and dispatch.due(pk, limit=1):
+            wakeup.drain(pk)
 
 
 def stopping() -> bool:

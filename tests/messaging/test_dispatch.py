@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -350,3 +351,17 @@ def test_a_trace_that_cannot_be_kept_does_not_unsettle_the_messages(
     send(account, GOOD)
     work(account)
     assert set(statuses().values()) == {"sent"}
+
+
+def test_a_lane_that_fails_at_the_end_takes_no_other_with_it(
+    account: ProviderAccount, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ProviderAccount.objects.create(name="Other", kind="smsprovider", base_url="http://127.0.0.1:9/v1")
+    with ThreadPoolExecutor(1) as pool:
+        drainer = drain.Drainer(pool, lambda: None)
+        drainer.open(account.pk)
+        drainer.open(other.pk)
+        monkeypatch.setattr(drainer.lanes[account.pk], "settle", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            drainer.close()
+    assert leases.held() == {account.pk}
