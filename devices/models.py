@@ -33,12 +33,16 @@ class Device(models.Model):
 
 
 class Sim(models.Model):
-    """``slot`` counts from 0."""
+    """``slot`` counts from 0. ``per_hour`` and ``per_day`` None: no limit. ``log``: what was used lately, as
+    providers/pacing.py writes it."""
 
     device = models.ForeignKey(Device, models.CASCADE, related_name="sims")
     slot = models.PositiveSmallIntegerField(_("slot"))
     label = models.CharField(_("label"), max_length=100, blank=True)
     number = models.CharField(_("number"), max_length=16, blank=True)
+    per_hour = models.PositiveIntegerField(_("messages an hour"), null=True, blank=True)
+    per_day = models.PositiveIntegerField(_("messages a day"), null=True, blank=True)
+    log = models.TextField(default="", blank=True, editable=False)
 
     class Meta:
         ordering = ["device", "slot"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,7 @@ from providers.models import ProviderAccount
 from providers.types import Feature, MessageType, Status
 
 from . import ledger, wakeup
-from .models import Campaign, Message
+from .models import Campaign, Message, Route
 from .segments import measure
 
 AT_ONCE = 2_000  # recipients whose rows are made in the request that submits them
@@ -26,7 +26,10 @@ SLICE = 10_000  # rows a transaction of the background expansion makes
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What is to be sent. ``numbers``: E.164, each once. ``due_at`` None: now."""
+    """What is to be sent, through an account or a route (``account`` is then any of its accounts).
+
+    ``numbers``: E.164, each once. ``due_at`` None: now. ``devices``: see devices/targets.py. The rest as in Campaign.
+    """
 
     account: ProviderAccount
     numbers: Sequence[str]
@@ -36,6 +39,13 @@ class Draft:
     due_at: datetime | None = None
     priority: int = 0
     name: str = ""
+    route: Route | None = None
+    zone: str = ""
+    hours: str = ""
+    by_recipient: bool = False
+    finish_by: datetime | None = None
+    expires_at: datetime | None = None
+    devices: Mapping[str, Any] = field(default_factory=dict)
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     user: Any = None
 
@@ -86,6 +96,13 @@ def submit(draft: Draft) -> Campaign:
                 "attachments": list(draft.attachments),
                 "priority": draft.priority,
                 "due_at": draft.due_at or timezone.now(),
+                "route": draft.route,
+                "zone": draft.zone,
+                "hours": draft.hours,
+                "by_recipient": draft.by_recipient,
+                "finish_by": draft.finish_by,
+                "expires_at": draft.expires_at,
+                "devices": dict(draft.devices),
                 "recipients": list(draft.numbers),
                 "total": len(draft.numbers),
                 "created_by": draft.user,
@@ -139,6 +156,8 @@ def _message(campaign: Campaign, number: str, parts: int) -> Message:
         attachments=campaign.attachments,
         segments=parts,
         priority=campaign.priority,
+        route_id=campaign.route_id,
+        expires_at=campaign.expires_at,
         due_at=campaign.due_at,
         status=(Status.SCHEDULED if later else Status.QUEUED).value,
     )

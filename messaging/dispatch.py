@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import random
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from contacts.models import Contact
-from providers import errors, pacing
+from providers import errors, pacing, traces
 from providers.base import Adapter
 from providers.models import Exchange, ProviderAccount
 from providers.types import Feature, MessageType, Outcome, Outgoing, Problem, Send, SendResult, Status, Trace
@@ -40,7 +39,7 @@ UNCERTAIN_AFTER_CRASH = Problem("worker_lost", "A worker stopped while this mess
 class Batch:
     """The messages of one request, already claimed. ``exchange`` is the id that its trace will have."""
 
-    exchange: uuid.UUID
+    exchange: int
     messages: tuple[Message, ...]
     op: Send
 
@@ -125,9 +124,10 @@ def claim(account: ProviderAccount, adapter: Adapter, holder: str) -> Batch | fl
         messages = _one_request(adapter, _without_opted_out(due(account.pk, limit=adapter.max_batch * 2)))
         if not messages:
             return None
-        if wait := pacing.reserve(account, account.windows):
-            return wait
-        exchange = uuid.uuid4()
+        grant = pacing.reserve(account, account.windows, urgent=bool(messages[0].priority))
+        if not grant.places:
+            return grant.wait
+        exchange = Exchange.objects.create(account=account, verb="send", open=True, refs=[m.pk for m in messages]).pk
         moved = ledger.apply(
             Change(m.pk, Status.SENDING, {"attempts": m.attempts + 1, "exchange": exchange}) for m in messages
         )
@@ -174,14 +174,14 @@ def _operation(account: ProviderAccount, adapter: Adapter, messages: Sequence[Me
 
 
 def hand_over(adapter: Adapter, batch: Batch) -> Answer:
-    traces: list[Trace] = []
+    seen: list[Trace] = []
     try:
-        return Answer(batch, adapter.send(batch.op, traces), None, traces)
+        return Answer(batch, adapter.send(batch.op, seen), None, seen)
     except errors.ProviderError as error:
-        return Answer(batch, None, error, traces)
+        return Answer(batch, None, error, seen)
     except Exception as fault:  # a bug of ours must not leave the messages without an end
         log.exception("Handing over through %s failed", adapter.kind)
-        return Answer(batch, None, errors.Uncertain(f"smsdash failed while handing over: {fault!r}"), traces)
+        return Answer(batch, None, errors.Uncertain(f"smsdash failed while handing over: {fault!r}"), seen)
 
 
 # --- Record ------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def record(account: ProviderAccount, answer: Answer) -> None:
     account.saw_credits(answer.result.credits)
     state = answer.traces[-1].rate if answer.traces else None
     if state and state.remaining <= 0:
-        pacing.hold(account, state.reset, account.windows)
+        pacing.hold(account, state.reset)
 
 
 def settle(account: ProviderAccount, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
@@ -262,7 +262,7 @@ def _back_to_queue(account: ProviderAccount, messages: Sequence[Message], error:
     if error.scope == "account":
         # says nothing about the message: its attempts do not count
         wait = error.retry_after if error.retry_after is not None else 1.0
-        pacing.hold(account, wait, account.windows)
+        pacing.hold(account, wait)
         ledger.apply(Change(m.pk, Status.QUEUED, {"attempts": m.attempts, **reason}) for m in messages)
         return
     if spent := [m for m in messages if m.attempts + 1 >= MAX_ATTEMPTS]:
@@ -286,33 +286,13 @@ def _split(messages: Sequence[Message]) -> None:
     ledger.apply(Change(m.pk, Status.QUEUED, {"attempts": m.attempts, "batch_limit": half}) for m in messages)
 
 
-def keep_traces(account: ProviderAccount, first_id: uuid.UUID, traces: Sequence[Trace]) -> None:
+def keep_traces(account: ProviderAccount, exchange: int | None, found: Sequence[Trace]) -> None:
     """Keep what can be kept: a trace is worth less than the outcome it belongs to, so it never stops the work."""
     try:
-        _store_traces(account, first_id, traces)
+        for trace in found:
+            traces.complete(Exchange(pk=exchange, account=account), trace).save()
     except (DatabaseError, ValueError):
         log.exception("The exchange with %s could not be kept", account)
-
-
-def _store_traces(account: ProviderAccount, first_id: uuid.UUID, traces: Sequence[Trace]) -> None:
-    Exchange.objects.bulk_create(
-        Exchange(
-            id=first_id if index == 0 else uuid.uuid4(),
-            account=account,
-            at=trace.at,
-            verb=trace.verb,
-            method=trace.method,
-            url=trace.url,
-            request_headers=dict(trace.request_headers),
-            request_body=trace.request_body,
-            status=trace.status,
-            reply_headers=dict(trace.reply_headers),
-            reply_body=trace.reply_body,
-            milliseconds=round(trace.seconds * 1000),
-            error=trace.error,
-        )
-        for index, trace in enumerate(traces)
-    )
 
 
 def sweep(account_id: int) -> int:
@@ -320,6 +300,7 @@ def sweep(account_id: int) -> int:
     orphans = Message.objects.filter(account_id=account_id, status=Status.SENDING).values_list("pk", flat=True)
     reason = {"error_code": UNCERTAIN_AFTER_CRASH.code, "error_text": UNCERTAIN_AFTER_CRASH.text}
     moved = ledger.apply(Change(pk, Status.UNCERTAIN, reason) for pk in orphans)
+    Exchange.objects.filter(account_id=account_id, open=True).update(open=False, error=UNCERTAIN_AFTER_CRASH.text)
     if moved:
         log.warning("%d messages were in flight when a worker stopped; they are now uncertain", len(moved))
     return len(moved)

@@ -38,7 +38,7 @@ FINAL = frozenset({S.DELIVERED, S.FAILED, S.EXPIRED, S.CANCELED, S.RECEIVED})
 
 _TYPES = {
     "id": "bigint", "status": "text", "attempts": "smallint", "batch_limit": "smallint", "sim": "smallint",
-    "polls": "smallint", "exchange": "uuid", "cost": "numeric", "due_at": "timestamptz", "sent_at": "timestamptz",
+    "polls": "smallint", "exchange": "bigint", "cost": "numeric", "due_at": "timestamptz", "sent_at": "timestamptz",
     "done_at": "timestamptz", "poll_at": "timestamptz",
 }  # fmt: skip
 

@@ -27,8 +27,54 @@ STATUSES = [
 ]
 
 
+class Route(models.Model):
+    """Accounts that stand in for each other. Ordered: the first that can send. Weighted: each gets its share."""
+
+    ORDERED, WEIGHTED = "ordered", "weighted"
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    strategy = models.CharField(
+        _("strategy"),
+        max_length=10,
+        choices=[(ORDERED, _("In order: the first account that can send")), (WEIGHTED, _("By weight"))],
+        default=ORDERED,
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("route")
+        verbose_name_plural = _("routes")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RouteMember(models.Model):
+    """An account on a route. ``prefixes``: beginnings of E.164 numbers, as ``+44 +353``; empty: every number."""
+
+    route = models.ForeignKey(Route, models.CASCADE, related_name="members")
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="route_members")
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+    weight = models.PositiveSmallIntegerField(_("weight"), default=1)
+    prefixes = models.CharField(_("numbers that begin with"), max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["route", "position", "id"]
+        constraints = [models.UniqueConstraint(fields=["route", "account"], name="once_on_a_route")]
+        verbose_name = _("account on a route")
+        verbose_name_plural = _("accounts on a route")
+
+    def __str__(self) -> str:
+        return f"{self.route}: {self.account}"
+
+
 class Campaign(models.Model):
-    """One 'Send': a text to some numbers through an account.
+    """One 'Send': a text to some numbers through an account, or through a route (``account`` is then its first).
+
+    ``devices``: which phones and SIMs, as devices/targets.py writes it. ``hours`` (see providers/hours.py) by the
+    clock of ``zone``, or of each recipient with ``by_recipient``. ``finish_by``: when the last should have left.
+    ``expires_at``: what has not left by then does not go any more.
 
     ``recipients`` is the list of E.164 numbers; rows are made of it from ``expanded`` on, so an expansion that
     broke off goes on where it was. ``token`` comes with the form: the same form twice is one campaign.
@@ -37,12 +83,21 @@ class Campaign(models.Model):
     token = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=100, blank=True)
     account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="campaigns", verbose_name=_("account"))
+    route = models.ForeignKey(
+        Route, models.PROTECT, null=True, blank=True, related_name="campaigns", verbose_name=_("route")
+    )
     text = models.TextField(_("text"))
     sender = models.CharField(_("sender ID"), max_length=20, blank=True)
     type = models.CharField(max_length=3, default=MessageType.SMS.value)
     attachments = models.JSONField(default=list, blank=True)
     priority = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField(default=timezone.now)
+    zone = models.CharField(_("time zone"), max_length=40, blank=True)
+    hours = models.CharField(_("sending hours"), max_length=200, blank=True)
+    by_recipient = models.BooleanField(_("in each recipient's time zone"), default=False)
+    finish_by = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    devices = models.JSONField(default=dict, blank=True)
     recipients = models.JSONField(default=list)
     total = models.PositiveIntegerField(_("recipients"), default=0)
     expanded = models.PositiveIntegerField(default=0)
@@ -62,7 +117,10 @@ class Message(models.Model):
     """One text to or from one number. Its status changes in ledger.py and nowhere else.
 
     Times: ``due_at`` when it may go (again); ``sent_at`` when the provider took it (for a received message: when
-    it reached the provider); ``done_at`` when its end was known. ``exchange`` is the id of its last Exchange.
+    it reached the provider); ``done_at`` when its end was known; ``expires_at`` from when on it does not go any more.
+    While a request is under way its messages are listed in an open Exchange; the status says ``sending`` once that
+    takes longer than a moment. ``exchange`` is the id of the last one that is over.
+    ``device`` and ``sim``: the phone it is meant for, then the one that sent it.
     ``poll_at`` null: its status is not asked for. ``batch_limit``: recipients that may share its next request,
     lowered when a request was refused as a whole.
     """
@@ -82,7 +140,12 @@ class Message(models.Model):
     due_at = models.DateTimeField(default=timezone.now)
     attempts = models.PositiveSmallIntegerField(default=0)
     batch_limit = models.PositiveSmallIntegerField(null=True, blank=True)
-    exchange = models.UUIDField(null=True, blank=True)
+    exchange = models.BigIntegerField(null=True, blank=True)
+    route = models.ForeignKey(Route, models.PROTECT, null=True, blank=True, related_name="+", db_index=False)
+    resend_of = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, related_name="resends", db_index=False
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
     provider_id = models.CharField(_("provider's ID"), max_length=100, blank=True)
     provider_group = models.CharField(max_length=100, blank=True)
     provider_status = models.CharField(_("provider's status"), max_length=40, blank=True)
@@ -101,8 +164,6 @@ class Message(models.Model):
         verbose_name = _("message")
         verbose_name_plural = _("messages")
         indexes = [
-            models.Index(fields=["status", "-id"], name="message_by_status"),
-            models.Index(fields=["account", "-id"], name="message_by_account"),
             models.Index(fields=["account", "status", "-id"], name="message_by_account_status"),
             models.Index(fields=["campaign", "-id"], name="message_by_campaign"),
             models.Index(fields=["number", "-id"], name="message_by_number", opclasses=["varchar_pattern_ops", ""]),
@@ -113,7 +174,12 @@ class Message(models.Model):
                 fields=["account", "priority", "due_at", "id"], name="message_queue", condition=Q(status="queued")
             ),
             models.Index(fields=["due_at"], name="message_scheduled", condition=Q(status="scheduled")),
-            models.Index(fields=["account"], name="message_sending", condition=Q(status="sending")),
+            models.Index(
+                fields=["expires_at"],
+                name="message_expiry",
+                condition=Q(status__in=("scheduled", "queued"), expires_at__isnull=False),
+            ),
+            models.Index(fields=["resend_of"], name="message_resends", condition=Q(resend_of__isnull=False)),
             models.Index(fields=["account", "poll_at"], name="message_polls", condition=Q(poll_at__isnull=False)),
         ]
 
@@ -144,12 +210,55 @@ class Tally(models.Model):
         return f"{self.status}: {self.n}"
 
 
+class Attempt(models.Model):
+    """A hand-over that did not settle the message: it went back to the queue, or is uncertain."""
+
+    message = models.ForeignKey(Message, models.CASCADE, related_name="earlier")
+    exchange = models.BigIntegerField(null=True, blank=True)
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="+", db_index=False)
+    at = models.DateTimeField(default=timezone.now)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_text = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.message_id}: {self.error_code}"
+
+
+class BulkAction(models.Model):
+    """Something to do with all messages of a filter of the log, done in the background, newest first.
+
+    ``below``: only messages with smaller ids are left to look at; what is written after the click is not meant.
+    """
+
+    action = models.CharField(max_length=20)
+    filters = models.TextField(blank=True, help_text="The log's query")
+    values = models.JSONField(default=dict, blank=True)
+    below = models.BigIntegerField()
+    done = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("bulk action")
+        verbose_name_plural = _("bulk actions")
+        indexes = [models.Index(fields=["created_at"], name="bulk_open", condition=Q(finished_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.done}"
+
+
 class Lease(models.Model):
-    """Who drains an account, and until when (the database's clock)."""
+    """Who drains an account, and until when (the database's clock).
+
+    ``epoch`` grows when anybody else takes messages out of the account's queue or changes them: what the drain
+    has read ahead is then void. See gate.py.
+    """
 
     account = models.OneToOneField(ProviderAccount, models.CASCADE, primary_key=True, related_name="lease")
     holder = models.CharField(max_length=80, blank=True)
     until = models.DateTimeField(default=timezone.now)
+    epoch = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.account_id}: {self.holder or '-'}"

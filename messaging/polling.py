@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -37,7 +36,7 @@ def poll(account_id: int) -> int:
 
 
 def _ask(account: ProviderAccount, adapter: Adapter, op: ReadMessages) -> int:
-    if pacing.reserve(account, account.windows) > 0:
+    if not pacing.reserve(account, account.windows).places:
         return 0  # sending goes first; these are asked again at their next time
     traces: list[Trace] = []
     try:
@@ -46,7 +45,7 @@ def _ask(account: ProviderAccount, adapter: Adapter, op: ReadMessages) -> int:
         log.info("Asking %s for the status of messages failed: %s", account, error)
         return 0
     finally:
-        keep_traces(account, uuid.uuid4(), [trace for trace in traces if trace.error])
+        keep_traces(account, None, [trace for trace in traces if trace.error])
     return reports.apply(account, _news(account, found))
 
 

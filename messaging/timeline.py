@@ -13,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from providers import registry
+from providers import registry, traces
 from providers.models import Exchange, ProviderAccount
 from providers.types import Feature, Status
 
@@ -206,14 +206,16 @@ def _time(moment: datetime) -> str:
 
 
 def request_text(exchange: Exchange) -> str:
-    return _http(f"{exchange.method} {exchange.url}", exchange.request_headers, exchange.request_body)
+    trace = traces.unpack(exchange)
+    return _http(f"{trace.method} {trace.url}", trace.request_headers, trace.request_body) if trace else ""
 
 
 def reply_text(exchange: Exchange) -> str:
     """Empty: there was no answer."""
-    if exchange.status is None:
+    trace = traces.unpack(exchange)
+    if trace is None or trace.status is None:
         return ""
-    return _http(f"HTTP {exchange.status}", exchange.reply_headers, exchange.reply_body)
+    return _http(f"HTTP {trace.status}", trace.reply_headers, trace.reply_body)
 
 
 def _http(first: str, headers: Mapping[str, str], body: str) -> str:
@@ -223,8 +225,11 @@ def _http(first: str, headers: Mapping[str, str], body: str) -> str:
 
 def as_curl(exchange: Exchange) -> str:
     """The request as a shell command. Secrets are still cut out."""
-    lines = [f"curl -X {exchange.method} {shlex.quote(exchange.url)}"]
-    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in exchange.request_headers.items()]
-    if exchange.request_body:
-        lines.append(f"--data-raw {shlex.quote(exchange.request_body)}")
+    trace = traces.unpack(exchange)
+    if trace is None:
+        return ""
+    lines = [f"curl -X {trace.method} {shlex.quote(trace.url)}"]
+    lines += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in trace.request_headers.items()]
+    if trace.request_body:
+        lines.append(f"--data-raw {shlex.quote(trace.request_body)}")
     return " \\\n  ".join(lines)

@@ -12,7 +12,7 @@ from django.db.models import QuerySet, URLField
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from .models import Exchange, ProviderAccount, RateWindow
+from .models import Exchange, Pace, ProviderAccount
 
 FAR = 10_000  # rows; further the admin does not count
 
@@ -86,17 +86,18 @@ class ProviderAccountAdmin(Admin):
         return False
 
 
-@admin.register(RateWindow)
-class RateWindowAdmin(Record):
-    list_display = ("account", "seconds", "next_at")
-    list_filter = (AccountFilter,)
-    ordering = ("account", "seconds")
+@admin.register(Pace)
+class PaceAdmin(Record):
+    list_display = ("account", "held_until")
+    ordering = ("account",)
     sealed = ("account__credentials",)
 
 
 @admin.register(Exchange)
 class ExchangeAdmin(Record):
-    list_display = ("at", "account", "verb", "method", "status", "milliseconds", "error", "id")
+    list_display = ("at", "account", "verb", "status", "milliseconds", "error", "open", "id")
+    fields = ("account", "at", "verb", "status", "milliseconds", "error", "open", "refs")
     search_fields = ("id__exact",)
-    ordering = ("-at",)
-    sealed = ("account__credentials",)
+    list_filter = ("open", AccountFilter)
+    ordering = ("-id",)
+    sealed = ("account__credentials", "trace")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
-
-from django.utils import timezone
 
 from . import health, pacing, registry, tasks
 from .base import Adapter
 from .health import Health
-from .models import Exchange, ProviderAccount
+from .models import ProviderAccount
 from .types import Feature, Rate
 
 CALLED_BACK = frozenset({Feature.REPORTS, Feature.INBOUND, Feature.USSD})
@@ -54,14 +51,14 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """``used``: requests in the last ``rate.seconds``; None where counting them would take long."""
+    """``used``: requests in the last ``rate.seconds``."""
 
     rate: Rate
-    used: int | None
+    used: int
 
 
 def card(account: ProviderAccount) -> Card:
-    """No query, if ``rate_windows`` are fetched."""
+    """No query, if ``pace`` is fetched."""
     adapter = registry.adapter_class(account.kind) if account.kind in registry.kinds() else None
     limits = account.windows if adapter else ()
     supports = adapter.supports if adapter else frozenset()
@@ -70,7 +67,7 @@ def card(account: ProviderAccount) -> Card:
         kind=kind(adapter) if adapter else None,
         health=health.of(account),
         limits=limits,
-        held_until=_held_until(account, limits),
+        held_until=_held_until(account),
         callback=bool(CALLED_BACK & supports),
         webhooks=Feature.WEBHOOKS in supports,
         testable=adapter is not None and tasks.question(adapter) is not None,
@@ -78,15 +75,9 @@ def card(account: ProviderAccount) -> Card:
     )
 
 
-def _held_until(account: ProviderAccount, limits: Sequence[Rate]) -> datetime | None:
-    by_length = {row.seconds: row.next_at for row in account.rate_windows.all()}
-    free = [
-        by_length[rate.seconds] - pacing.burst(rate) * pacing.interval(rate)
-        for rate in limits
-        if rate.seconds in by_length
-    ]
-    moment = max(free, default=0.0)
-    return datetime.fromtimestamp(moment, UTC) if moment > time.time() + NOTABLE else None
+def _held_until(account: ProviderAccount) -> datetime | None:
+    pace = getattr(account, "pace", None)
+    return datetime.fromtimestamp(pace.held_until, UTC) if pace and pace.held_until > time.time() + NOTABLE else None
 
 
 def _is_near(url: str) -> bool:
@@ -94,12 +85,7 @@ def _is_near(url: str) -> bool:
 
 
 def windows(account: ProviderAccount) -> list[Window]:
-    """The limits, with what is used of those that are a minute or less. Counts no further than the limit."""
+    """The limits, with what is used of each."""
     if account.kind not in registry.kinds():
         return []
-    return [Window(rate, _used(account, rate) if rate.seconds <= 60 else None) for rate in account.windows]
-
-
-def _used(account: ProviderAccount, rate: Rate) -> int:
-    since = timezone.now() - timedelta(seconds=rate.seconds)
-    return Exchange.objects.filter(account=account, at__gt=since)[: rate.limit].count()
+    return [Window(rate, used) for rate, used in pacing.used(account, account.windows).items()]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import uuid
 from decimal import Decimal
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -26,8 +26,10 @@ def new_token() -> str:
 class ProviderAccount(models.Model):
     """An account at a provider. ``kind`` is the slug of a file in adapters/; new kinds need no migration.
 
-    ``paused_reason`` empty: sending. A pause by an operator or by an error for the whole account keeps the
-    queue as it is. ``rates`` are texts like ``100/minute``; empty: the kind's published ones.
+    ``paused_reason`` empty: sending. A pause by an operator (``paused_code`` empty) or by an error for the whole
+    account (its code) keeps the queue as it is; ``probe_at``: when it is asked whether that error is mended.
+    ``down_since``: no request got through since then. ``rates`` are texts like ``100/minute``; empty: the kind's
+    published ones. ``hours`` (see hours.py), by the clock of ``zone``; empty: always.
     """
 
     name = models.CharField(_("name"), max_length=60, unique=True)
@@ -38,8 +40,15 @@ class ProviderAccount(models.Model):
     sender = models.CharField(_("default sender ID"), max_length=20, blank=True)
     rates = models.JSONField(_("rate limits"), default=list, blank=True)
     enabled = models.BooleanField(_("enabled"), default=True)
+    zone = models.CharField(_("time zone"), max_length=40, blank=True, help_text=_("Empty: the server's."))
+    hours = models.CharField(_("sending hours"), max_length=200, blank=True)
     paused_reason = models.CharField(_("paused because"), max_length=300, blank=True)
+    paused_code = models.CharField(max_length=64, blank=True, editable=False)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    probe_at = models.DateTimeField(null=True, blank=True, editable=False)
+    probes = models.PositiveSmallIntegerField(default=0, editable=False)
+    down_since = models.DateTimeField(null=True, blank=True, editable=False)
+    down_reason = models.CharField(max_length=300, blank=True, editable=False)
     credits = models.DecimalField(_("credits"), max_digits=14, decimal_places=4, null=True, blank=True, editable=False)
     credits_unlimited = models.BooleanField(default=False, editable=False)
     credits_seen_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -119,41 +128,39 @@ class ProviderAccount(models.Model):
         self.save(update_fields=["paused_reason", "paused_at", "updated_at"])
 
 
-class RateWindow(models.Model):
-    """One rate limit of one account. ``next_at`` (Unix seconds, the database's clock): when the next request
-    may go if nothing was saved up; see pacing.py."""
+class Pace(models.Model):
+    """What an account used of its rate limits lately; see pacing.py. ``held_until``: Unix seconds, the database's
+    clock."""
 
-    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="rate_windows")
-    seconds = models.PositiveIntegerField()
-    next_at = models.FloatField(default=0)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["account", "seconds"], name="one_window_per_length")]
+    account = models.OneToOneField(ProviderAccount, models.CASCADE, primary_key=True, related_name="pace")
+    log = models.TextField(default="", blank=True)
+    held_until = models.FloatField(default=0)
 
     def __str__(self) -> str:
-        return f"{self.account_id}: {self.seconds} s"
+        return str(self.account_id)
 
 
 class Exchange(models.Model):
-    """The trace of one call to a provider, secrets cut out. Messages point to it by its id."""
+    """One call to a provider: made before the request leaves, completed with its trace, secrets cut out.
 
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="exchanges")
-    at = models.DateTimeField(db_index=True)
+    While ``open``, ``refs`` are the ids of the messages in the request: whoever takes over from a worker that
+    stopped knows by them what may have been taken. ``trace``: see traces.py.
+    """
+
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="exchanges", db_index=False)
+    at = models.DateTimeField(default=timezone.now, db_index=True)
     verb = models.CharField(max_length=20)
-    method = models.CharField(max_length=8)
-    url = models.TextField()
-    request_headers = models.JSONField(default=dict)
-    request_body = models.TextField(blank=True)
+    open = models.BooleanField(default=False)
+    refs = models.JSONField(default=list, blank=True)
     status = models.PositiveSmallIntegerField(null=True)
-    reply_headers = models.JSONField(default=dict)
-    reply_body = models.TextField(blank=True)
     milliseconds = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)
+    trace = models.BinaryField(default=bytes)
 
     class Meta:
         verbose_name = _("exchange")
         verbose_name_plural = _("exchanges")
+        indexes = [models.Index(fields=["account"], name="exchange_open", condition=Q(open=True))]
 
     def __str__(self) -> str:
         return f"{self.verb} {self.at:%Y-%m-%d %H:%M:%S}"

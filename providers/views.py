@@ -34,7 +34,7 @@ unread = ProviderAccount.objects.defer("credentials")
 @permission_required("providers.view_provideraccount", raise_exception=True)
 @require_GET
 def accounts(request: HttpRequest) -> HttpResponse:
-    found = unread.prefetch_related("rate_windows")
+    found = unread.select_related("pace")
     return render(request, "providers/accounts.html", {"cards": [cards.card(account) for account in found]})
 
 
@@ -64,7 +64,7 @@ def add(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @sensitive_post_parameters()
 def account(request: HttpRequest, pk: int) -> HttpResponse:
-    row = get_object_or_404(unread.prefetch_related("rate_windows"), pk=pk)
+    row = get_object_or_404(unread.select_related("pace"), pk=pk)
     locked, form = _is_locked(row), None
     if row.kind in registry.kinds() and request.user.has_perm("providers.change_provideraccount"):
         form = AccountForm(request.POST or None, instance=row, kind=row.kind_class, locked=locked)
@@ -81,7 +81,7 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _detail(pk: int) -> dict[str, Any]:
     """What stands beside the form: of the row as it is stored, not as somebody just typed it."""
-    row = unread.prefetch_related("rate_windows").get(pk=pk)
+    row = unread.select_related("pace").get(pk=pk)
     return {
         "account": row,
         "card": cards.card(row),

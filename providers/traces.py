@@ -1,0 +1,70 @@
+"""Traces as an exchange keeps them: small, because there is one for each request."""
+
+from __future__ import annotations
+
+import json
+import zlib
+
+from .models import Exchange
+from .types import Trace
+
+NAMES = ("method", "url", "request_headers", "request_body", "reply_headers", "reply_body")
+# what nearly every trace holds, so that it need not be kept again
+_USUAL = json.dumps(
+    {
+        "method": "POST",
+        "url": "https://",
+        "request_headers": {
+            "authorization": "\u2022\u2022\u2022",
+            "content-type": "application/x-www-form-urlencoded; charset=utf-8",
+            "accept": "application/json",
+        },
+        "request_body": "",
+        "reply_headers": {
+            "server": "nginx",
+            "date": "Mon, 01 Jan 2026 00:00:00 GMT",
+            "connection": "keep-alive",
+            "content-length": "",
+            "content-type": "application/json; charset=utf-8",
+            "x-ratelimit-limit": "10",
+            "x-ratelimit-remaining": "9",
+            "x-ratelimit-reset": "1",
+            "vary": "Accept-Encoding",
+            "cache-control": "no-cache",
+        },
+        "reply_body": '{"success": true, "message_id": "", "status": "queued", "data": {}, "error": null}',
+    },
+    ensure_ascii=False,
+    separators=(",", ":"),
+).encode()
+
+
+def pack(trace: Trace) -> bytes:
+    data = {name: getattr(trace, name) for name in NAMES}
+    data["request_headers"], data["reply_headers"] = dict(trace.request_headers), dict(trace.reply_headers)
+    press = zlib.compressobj(6, zdict=_USUAL)
+    return press.compress(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()) + press.flush()
+
+
+def unpack(exchange: Exchange) -> Trace | None:
+    """None: the worker stopped before there was anything to keep."""
+    if not exchange.trace:
+        return None
+    data = json.loads(zlib.decompressobj(zdict=_USUAL).decompress(bytes(exchange.trace)))
+    return Trace(
+        verb=exchange.verb,
+        at=exchange.at,
+        seconds=exchange.milliseconds / 1000,
+        status=exchange.status,
+        error=exchange.error,
+        **data,
+    )
+
+
+def complete(exchange: Exchange, trace: Trace) -> Exchange:
+    """Fill the row of a call that is over. Saves nothing."""
+    exchange.open, exchange.refs = False, []
+    exchange.verb, exchange.at = trace.verb, trace.at
+    exchange.status, exchange.milliseconds, exchange.error = trace.status, round(trace.seconds * 1000), trace.error
+    exchange.trace = pack(trace)
+    return exchange
