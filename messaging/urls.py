@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import log_views, views
+from . import compose_views, log_views, views
 
 urlpatterns = [
-    path("compose/", views.compose, name="messaging-compose"),
-    path("compose/check/", views.check, name="messaging-check"),
+    path("compose/", compose_views.compose, name="messaging-compose"),
+    path("compose/check/", compose_views.check, name="messaging-check"),
     path("messages/", log_views.log, name="messaging-log"),
     path("messages/cancel/", log_views.cancel, name="messaging-cancel"),
     path("messages/resolve/", log_views.resolve, name="messaging-resolve"),
