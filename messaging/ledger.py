@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -23,24 +23,19 @@ S = Status
 FROM: Mapping[Status, frozenset[Status]] = {
     S.SCHEDULED: frozenset({S.QUEUED}),
     # queued again: a request that surely did not go out, or an operator who asks for it
-    S.QUEUED: frozenset({S.SCHEDULED, S.SENDING, S.UNCERTAIN}),
+    S.QUEUED: frozenset({S.SCHEDULED, S.QUEUED, S.SENDING, S.UNCERTAIN}),
     S.SENDING: frozenset({S.QUEUED}),
-    S.UNCERTAIN: frozenset({S.SENDING}),
-    S.SENT: frozenset({S.SENDING, S.UNCERTAIN}),
+    # a message on its way is queued until that takes longer than a moment
+    S.UNCERTAIN: frozenset({S.QUEUED, S.SENDING}),
+    S.SENT: frozenset({S.QUEUED, S.SENDING, S.UNCERTAIN}),
     # the ends are ordered (delivered over failed over expired), so the order of reports does not matter
-    S.DELIVERED: frozenset({S.SENDING, S.UNCERTAIN, S.SENT, S.EXPIRED, S.FAILED}),
+    S.DELIVERED: frozenset({S.QUEUED, S.SENDING, S.UNCERTAIN, S.SENT, S.EXPIRED, S.FAILED}),
     S.FAILED: frozenset({S.QUEUED, S.SENDING, S.UNCERTAIN, S.SENT, S.EXPIRED}),
     S.EXPIRED: frozenset({S.QUEUED, S.SENDING, S.UNCERTAIN, S.SENT}),
     S.CANCELED: frozenset({S.SCHEDULED, S.QUEUED}),
 }
 WAITING = frozenset({S.SCHEDULED, S.QUEUED, S.SENDING})
 FINAL = frozenset({S.DELIVERED, S.FAILED, S.EXPIRED, S.CANCELED, S.RECEIVED})
-
-_TYPES = {
-    "id": "bigint", "status": "text", "attempts": "smallint", "batch_limit": "smallint", "sim": "smallint",
-    "polls": "smallint", "exchange": "bigint", "cost": "numeric", "due_at": "timestamptz", "sent_at": "timestamptz",
-    "done_at": "timestamptz", "poll_at": "timestamptz",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +45,16 @@ class Change:
     id: int
     to: Status
     values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What whoever has a message in hand knows of its row, so that it need not be read again."""
+
+    status: Status
+    account_id: int
+    campaign_id: int | None
+    created_at: datetime
 
 
 def apply(changes: Iterable[Change]) -> dict[int, Status]:
@@ -66,12 +71,26 @@ def apply(changes: Iterable[Change]) -> dict[int, Status]:
         )
         moves = [row for row in rows if row[1] in FROM[wanted[row[0]].to]]
         _update([wanted[row[0]] for row in moves])
-        count(
-            entry
-            for pk, old, account, campaign, created in moves
-            for entry in ((account, campaign, created, old, -1), (account, campaign, created, wanted[pk].to, 1))
-        )
+        _count_moves((Known(Status(row[1]), *row[2:]), wanted[row[0]].to) for row in moves)
     return {row[0]: Status(row[1]) for row in moves}
+
+
+def settle(changes: Sequence[Change], known: Mapping[int, Known]) -> None:
+    """What became of messages that their worker has in hand: written without reading the rows first.
+
+    A message that is no longer as it is ``known`` (its worker was thought dead, a report came first) takes the
+    change as any other: if it is allowed.
+    """
+    with transaction.atomic(savepoint=False):
+        moved: set[int] = set()
+        by_status: dict[Status, list[Change]] = defaultdict(list)
+        for change in changes:
+            by_status[known[change.id].status].append(change)
+        for status, group in by_status.items():
+            moved |= _update(group, only=status)
+        _count_moves((known[change.id], change.to) for change in changes if change.id in moved)
+        if len(moved) < len(changes):
+            apply(change for change in changes if change.id not in moved)
 
 
 def insert(messages: Sequence[Message]) -> list[Message]:
@@ -87,43 +106,76 @@ def note(ids_and_values: Iterable[tuple[int, Mapping[str, Any]]]) -> None:
     _update_columns([{"id": pk, **values} for pk, values in ids_and_values])
 
 
-def _update(changes: Sequence[Change]) -> None:
-    _update_columns([{"id": c.id, "status": c.to.value, **c.values} for c in changes])
+# --- One set-based UPDATE for all rows that set the same columns ---------------------------------------
 
 
-def _update_columns(rows: Sequence[Mapping[str, Any]]) -> None:
-    """One set-based UPDATE for all rows that set the same columns."""
+def _update(changes: Sequence[Change], only: Status | None = None) -> set[int]:
+    return _update_columns([{"id": c.id, "status": c.to.value, **c.values} for c in changes], only)
+
+
+def _update_columns(rows: Sequence[Mapping[str, Any]], only: Status | None = None) -> set[int]:
+    """The ids of the rows that were there, with ``only``: in that status."""
     shapes: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         shapes[tuple(row)].append(row)
+    found: set[int] = set()
     for names, group in shapes.items():
-        data = json.dumps([{name: _prepared(name, row[name]) for name in names} for row in group], default=str)
-        with connection.cursor() as cursor:
-            cursor.execute(_SQL[connection.vendor](names), [data])
+        found |= _update_alike(names, group, only)
+    return found
+
+
+def _update_alike(names: Sequence[str], rows: Sequence[Mapping[str, Any]], only: Status | None) -> set[int]:
+    first = rows[0]
+    same = [n for n in names if n != "id" and all(row[n] == first[n] for row in rows)]
+    other = ["id", *(n for n in names if n != "id" and n not in same)]
+    constants = [_prepared(name, first[name]) for name in same]
+    columns = [[_prepared(name, row[name]) for row in rows] for name in other]
+    sets = ", ".join([*(f"{n} = {_cast(n)}" for n in same), *(f"{n} = c.{n}" for n in other if n != "id")])
+    where = " AND m.status = %s" if only else ""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE messaging_message AS m SET {sets} FROM {_SOURCE[connection.vendor](other)} "
+            f"WHERE m.id = c.id{where} RETURNING {_RETURNED[connection.vendor]}",
+            [*constants, *_SENT[connection.vendor](columns), *([only.value] if only else [])],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+_TYPES = {
+    "id": "bigint", "attempts": "smallint", "batch_limit": "smallint", "sim": "smallint", "polls": "smallint",
+    "exchange": "bigint", "cost": "numeric", "due_at": "timestamptz", "sent_at": "timestamptz",
+    "done_at": "timestamptz", "poll_at": "timestamptz",
+}  # fmt: skip
+
+
+def _cast(name: str) -> str:
+    return f"CAST(%s AS {_TYPES.get(name, 'text')})" if connection.vendor == "postgresql" else "%s"
 
 
 def _prepared(name: str, value: Any) -> Any:
     if isinstance(value, str):
-        value = value.replace("\x00", "\ufffd")  # providers send it, PostgreSQL keeps none
+        return value.replace("\x00", "\ufffd")  # providers send it, PostgreSQL keeps none
+    if value is None or type(value) is int:
+        return value
     return Message._meta.get_field(name).get_db_prep_save(value, connection)
 
 
 def _postgresql(names: Sequence[str]) -> str:
-    columns = ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in names)
-    sets = ", ".join(f"{name} = c.{name}" for name in names if name != "id")
-    return f"UPDATE messaging_message m SET {sets} FROM jsonb_to_recordset(%s::jsonb) AS c({columns}) WHERE m.id = c.id"
+    arrays = ", ".join(f"%s::{_TYPES.get(name, 'text')}[]" for name in names)
+    return f"unnest({arrays}) AS c({', '.join(names)})"
 
 
 def _sqlite(names: Sequence[str]) -> str:
-    columns = ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
-    sets = ", ".join(f"{name} = c.{name}" for name in names if name != "id")
-    return (
-        f"UPDATE messaging_message SET {sets} FROM (SELECT {columns} FROM json_each(%s)) AS c "
-        "WHERE messaging_message.id = c.id"
-    )
+    columns = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(names))
+    return f"(SELECT {columns} FROM json_each(%s)) AS c"
 
 
-_SQL = {"postgresql": _postgresql, "sqlite": _sqlite}
+_SOURCE = {"postgresql": _postgresql, "sqlite": _sqlite}
+_RETURNED = {"postgresql": "m.id", "sqlite": "id"}
+_SENT: Mapping[str, Callable[[list[list[Any]]], list[Any]]] = {
+    "postgresql": lambda columns: columns,
+    "sqlite": lambda columns: [json.dumps(list(zip(*columns, strict=True)), default=str)],
+}
 
 
 # --- Counts ------------------------------------------------------------------------------------------
@@ -133,6 +185,18 @@ Counted = tuple[int, int | None, datetime, str, int]  # account, campaign, creat
 
 def hour_of(moment: datetime) -> int:
     return int(moment.timestamp()) // 3600
+
+
+def _count_moves(moves: Iterable[tuple[Known, Status]]) -> None:
+    count(
+        entry
+        for known, to in moves
+        if known.status != to
+        for entry in (
+            (known.account_id, known.campaign_id, known.created_at, known.status, -1),
+            (known.account_id, known.campaign_id, known.created_at, to, 1),
+        )
+    )
 
 
 def count(entries: Iterable[Counted]) -> None:
