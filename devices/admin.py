@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from providers.admin import AccountFilter, Admin, Record
 
+from . import limits
 from .models import Device, Sim, UssdRequest
 
 
@@ -20,9 +24,25 @@ class DeviceAdmin(Admin):
 
 @admin.register(Sim)
 class SimAdmin(Admin):
-    list_display = ("device", "slot", "label", "number")
+    list_display = ("device", "slot", "label", "number", "per_hour", "per_day", "last_hour", "last_day")
+    list_editable = ("per_hour", "per_day")
     list_select_related = ("device",)
+    search_fields = ("device__device_id__startswith", "number__startswith")
     raw_id_fields = ("device",)
+    readonly_fields = ("last_hour", "last_day")
+
+    def save_model(self, request: HttpRequest, obj: Sim, form: ModelForm, change: bool) -> None:
+        """Only what was typed: the log may have grown since the row was read."""
+        obj.save(update_fields=form.changed_data if change else None)
+
+    @admin.display(description=_("sent in the last hour"), empty_value="–")
+    def last_hour(self, sim: Sim) -> int | None:
+        """None without a limit: then nobody counts."""
+        return limits.used(sim).get("hour")
+
+    @admin.display(description=_("sent in the last 24 hours"), empty_value="–")
+    def last_day(self, sim: Sim) -> int | None:
+        return limits.used(sim).get("day")
 
 
 @admin.register(UssdRequest)
