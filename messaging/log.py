@@ -1,21 +1,18 @@
-"""The message log: what a URL asks for, as rows, pages of 50, tabs with kept counts, and a version.
+"""The message log: what a URL asks for, as rows, tabs with kept counts, and a version. Its pages: pages.py.
 
-Nothing here counts rows or skips over them: pages go on from an id, counts come from Tally, a time becomes an id by
-halving, and a text is looked for in the newest ``SCAN`` rows of a filter at a time.
+Nothing here counts rows: counts come from Tally, and a time becomes an id by halving.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.db import connection
-from django.db.models import Count, Max, Min, Q, QuerySet, Value
-from django.db.models.functions import Concat
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.functional import Promise
@@ -27,13 +24,11 @@ from providers.types import Status
 from . import search
 from .models import STATUSES, Message, Tally
 
-PAGE = 50
-SCAN = 20_000  # rows in which a text is looked for at once
-FEW = 2_000  # rows of one number prefix that are quicker found by number than by walking the log
 DISORDER = timedelta(minutes=10)  # how far the order of ids and that of creation may differ
 LARGEST = 2**63 - 1
-LAST_CHARACTER = "\U0010ffff"
-COLUMNS = ("id", "account_id", "number", "status", "text", "segments", "error_code", "error_text", "created_at", "type")
+LARGEST_SLOT = 32_767
+IN, OUT = "in", "out"
+ALL = frozenset(status for status, _label in STATUSES)
 
 PERIODS: dict[str, str | Promise] = {
     "hour": _("Last hour"),
@@ -48,12 +43,16 @@ ALWAYS = (Status.QUEUED, Status.SENT, Status.DELIVERED, Status.FAILED)  # the ta
 class Filters:
     """What to show. ``number``: the beginning of one, in any spelling. ``start`` is within, ``end`` is not.
 
-    ``before`` / ``after``: ids; the rows older / newer than that.
+    ``direction``: ``in`` or ``out``. ``device`` is the provider's ID of one, ``sim`` a slot. ``before`` / ``after``:
+    ids; the rows older / newer than that.
     """
 
     status: str = ""
     account: int | None = None
     campaign: int | None = None
+    direction: str = ""
+    device: str = ""
+    sim: int | None = None
     number: str = ""
     text: str = ""
     period: str = ""
@@ -66,11 +65,14 @@ class Filters:
     def from_query(cls, query: QueryDict) -> Filters:
         """Read a URL. Values that mean nothing are left out."""
         number, text = search.read(_clean(query.get("number", "")), _clean(query.get("q", "")))
-        status, period = query.get("status", ""), query.get("period", "")
+        status, period, direction = (query.get(name, "") for name in ("status", "period", "direction"))
         return cls(
-            status=status if status in dict(STATUSES) else "",
+            status=status if status in ALL else "",
             account=read_id(query.get("account", "")),
             campaign=read_id(query.get("campaign", "")),
+            direction=direction if direction in (IN, OUT) else "",
+            device=_clean(query.get("device", ""))[:40],
+            sim=_slot(query.get("sim", "")),
             number=number,
             text=text,
             period=period if period in PERIODS else "",
@@ -87,6 +89,9 @@ class Filters:
             "status": shown.status,
             "account": shown.account,
             "campaign": shown.campaign,
+            "direction": shown.direction,
+            "device": shown.device,
+            "sim": shown.sim,
             "number": shown.number,
             "q": search.write(shown.text),
             "period": shown.period,
@@ -104,9 +109,8 @@ class Filters:
     @property
     def counted(self) -> bool:
         """Are there kept counts for exactly these rows?"""
-        return not (self.number or self.text or self.period or self.start or self.end) and not (
-            self.account and self.campaign
-        )
+        narrowed = (self.direction, self.device, self.number, self.text, self.period, self.start, self.end)
+        return not any(narrowed) and self.sim is None and not (self.account and self.campaign)
 
     @property
     def any(self) -> bool:
@@ -130,12 +134,34 @@ class Filters:
         given = [start for start in (starts.get(self.period), self.start) if start]
         return (max(given) if given else None), self.end
 
+    @property
+    def fixed(self) -> str:
+        """The query with its period as moments that mean the same at any time and in any time zone."""
+        start, end = ((m.astimezone(UTC).isoformat() if m else "") for m in self.span)
+        times = urlencode({name: value for name, value in (("from", start), ("to", end)) if value})
+        return "&".join(filter(None, (self.query(period="", start=None, end=None), times)))
+
+    @property
+    def statuses(self) -> frozenset[str]:
+        asked = {IN: frozenset({Status.RECEIVED.value}), OUT: ALL - {Status.RECEIVED}}.get(self.direction, ALL)
+        return asked & {self.status} if self.status else asked
+
+    @property
+    def sought(self) -> Q:
+        """What no index helps with, to be looked for row by row."""
+        condition = Q(text__icontains=self.text) if self.text else Q()
+        if self.device:
+            condition &= Q(device=self.device)
+        return condition if self.sim is None else condition & Q(sim=self.sim)
+
     def rows(self) -> QuerySet[Message]:
-        """All rows that match, but for ``text`` and the place in the log, in no order."""
-        exact = {"status": self.status, "account_id": self.account, "campaign_id": self.campaign}
-        rows = Message.objects.filter(**{name: value for name, value in exact.items() if value})
-        rows = _in_span(rows, *self.span)
-        return _by_number(rows, search.prefixes(self.number)) if self.number else rows
+        """The rows of the campaign, the period and the place in the log, in no order. See pages.py for the rest."""
+        rows = Message.objects.filter(campaign_id=self.campaign) if self.campaign else Message.objects.all()
+        if self.before is not None:
+            rows = rows.filter(pk__lt=self.before)
+        if self.after is not None:
+            rows = rows.filter(pk__gt=self.after)
+        return _in_span(rows, *self.span)
 
 
 def _clean(text: str) -> str:
@@ -146,6 +172,11 @@ def read_id(text: str) -> int | None:
     """None for anything that cannot be the id of a row."""
     number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
     return number if 0 < number <= LARGEST else None
+
+
+def _slot(text: str) -> int | None:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else LARGEST_SLOT + 1
+    return number if number <= LARGEST_SLOT else None
 
 
 def _moment(text: str) -> datetime | None:
@@ -197,100 +228,6 @@ WITH RECURSIVE halving(place, step) AS (
 )
 SELECT place FROM halving WHERE step = 0
 """
-
-
-# --- Numbers -----------------------------------------------------------------------------------------
-
-
-def _by_number(rows: QuerySet[Message], prefixes: Sequence[str]) -> QuerySet[Message]:
-    return _NUMBER[connection.vendor](rows, prefixes)
-
-
-def _postgresql_numbers(rows: QuerySet[Message], prefixes: Sequence[str]) -> QuerySet[Message]:
-    """LIKE, by the index with pattern operators where the planner thinks that few rows match."""
-    condition = Q()
-    for prefix in prefixes:
-        condition |= Q(number__startswith=prefix)
-    return rows.filter(condition)
-
-
-def _sqlite_numbers(rows: QuerySet[Message], prefixes: Sequence[str]) -> QuerySet[Message]:
-    """A range of the index. Where it holds many rows, sorting them is slower than walking the log: then that."""
-    ids = list(Message.objects.filter(_ranges("number", prefixes)).values_list("pk", flat=True)[: FEW + 1])
-    if len(ids) <= FEW:
-        return rows.filter(pk__in=ids)
-    return rows.annotate(spelled=Concat("number", Value(""))).filter(_ranges("spelled", prefixes))
-
-
-def _ranges(column: str, prefixes: Sequence[str]) -> Q:
-    condition = Q()
-    for prefix in prefixes:
-        condition |= Q(**{f"{column}__gte": prefix, f"{column}__lt": prefix + LAST_CHARACTER})
-    return condition
-
-
-_NUMBER = {"postgresql": _postgresql_numbers, "sqlite": _sqlite_numbers}
-
-
-# --- Pages -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """At most 50 rows, newest first. ``newer`` / ``older``: the queries of the pages beside it, empty at the ends.
-
-    ``cut``: a text was looked for in ``SCAN`` rows and there are older ones.
-    """
-
-    rows: list[Message]
-    newer: str = ""
-    older: str = ""
-    cut: bool = False
-
-
-def page(filters: Filters) -> Page:
-    if filters.after is None:
-        return _going_back(filters)
-    rows, edge, _cut = _read(filters, filters.rows().filter(pk__gt=filters.after), "pk")
-    if edge is None:  # the newest page, and a whole one
-        return _going_back(replace(filters, after=None, before=None))
-    oldest = rows[0].pk if rows else filters.after + 1
-    return Page(rows[::-1], filters.query(after=edge), filters.query(before=oldest))
-
-
-def _going_back(filters: Filters) -> Page:
-    rows = filters.rows()
-    if filters.before is not None:
-        rows = rows.filter(pk__lt=filters.before)
-    found, edge, cut = _read(filters, rows, "-pk")
-    newest = found[0].pk if found else (filters.before or 1) - 1
-    return Page(
-        found,
-        newer=filters.query(after=newest) if filters.before is not None else "",
-        older=filters.query(before=edge) if edge is not None else "",
-        cut=cut,
-    )
-
-
-def _read(filters: Filters, rows: QuerySet[Message], order: str) -> tuple[list[Message], int | None, bool]:
-    """The next rows in an order, the id to go on from (None: there are no more), and whether a search broke off."""
-    end = None
-    if filters.text:
-        end = _scanned(rows, order)
-        if end is not None:
-            rows = rows.filter(**{"pk__gte" if order == "-pk" else "pk__lte": end})
-        rows = rows.filter(text__icontains=filters.text)
-    found = list(rows.only(*COLUMNS).order_by(order)[: PAGE + 1])
-    if len(found) > PAGE:
-        return found[:PAGE], found[PAGE - 1].pk, False
-    return found, end, end is not None
-
-
-def _scanned(rows: QuerySet[Message], order: str) -> int | None:
-    """The last id that a search over these rows looks at; None: it looks at all of them."""
-    last = Min("pk") if order == "-pk" else Max("pk")
-    seen = rows.order_by(order)[:SCAN].aggregate(last=last, n=Count("pk"))
-    return seen["last"] if seen["n"] == SCAN else None
 
 
 # --- Tabs and version --------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from providers.models import ProviderAccount
 
 from . import cancel as canceling
 from . import log as message_log
+from . import pages
 from . import resolve as resolving
 from .models import Campaign
 
@@ -48,7 +49,7 @@ def log(request: HttpRequest) -> HttpResponse:
 
 def _rows(filters: message_log.Filters, kept: message_log.Kept) -> dict[str, Any]:
     accounts = ProviderAccount.objects.only("name").in_bulk()
-    page = message_log.page(filters)
+    page = pages.page(filters)
     for row in page.rows:
         row.account = accounts[row.account_id]
     return {

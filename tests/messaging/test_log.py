@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from messaging import ledger, log
+from messaging import pages as pages_of
 from messaging.ledger import Change
 from messaging.log import Filters
 from messaging.models import Campaign, Message
@@ -39,14 +40,14 @@ def messages(sender: ProviderAccount, count: int = 1, **values: Any) -> list[Mes
 
 
 def shown(query: str) -> list[int]:
-    return [row.pk for row in log.page(Filters.from_query(QueryDict(query))).rows]
+    return [row.pk for row in pages_of.page(Filters.from_query(QueryDict(query))).rows]
 
 
-def pages(query: str, direction: str = "older") -> Iterator[log.Page]:
-    page = log.page(Filters.from_query(QueryDict(query)))
+def pages(query: str, direction: str = "older") -> Iterator[pages_of.Page]:
+    page = pages_of.page(Filters.from_query(QueryDict(query)))
     yield page
     while following := getattr(page, direction):
-        page = log.page(Filters.from_query(QueryDict(following)))
+        page = pages_of.page(Filters.from_query(QueryDict(following)))
         yield page
 
 
@@ -76,14 +77,14 @@ def test_going_forward_again_shows_every_row_once(main: ProviderAccount) -> None
     last = list(pages(""))[-1]
     seen = [page.rows for page in pages(last.newer, "newer")]
     assert [row.pk for rows in seen[::-1] for row in rows][: len(made) - 10] == ids(made)[: len(made) - 10]
-    assert len(seen[-1]) == log.PAGE
+    assert len(seen[-1]) == pages_of.PAGE
 
 
 def test_a_message_that_comes_while_reading_moves_no_row(main: ProviderAccount) -> None:
     made = messages(main, 100)
-    first = log.page(Filters())
+    first = pages_of.page(Filters())
     messages(main, 5, first=200)
-    second = log.page(Filters.from_query(QueryDict(first.older)))
+    second = pages_of.page(Filters.from_query(QueryDict(first.older)))
     assert [row.pk for row in [*first.rows, *second.rows]] == ids(made)
 
 
@@ -145,7 +146,7 @@ def test_short_codes_and_named_senders_are_found(main: ProviderAccount) -> None:
 
 
 def test_a_prefix_of_many_numbers_is_found_by_walking(main: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "FEW", 10)
+    monkeypatch.setattr(pages_of, "FEW", 10)
     made = messages(main, 30)
     messages(main, 5, number="+1212")
     assert shown("number=%2B372") == ids(made)
@@ -180,7 +181,7 @@ def test_wildcards_in_a_search_stand_for_themselves(main: ProviderAccount, text:
 def test_a_search_looks_at_so_many_rows_at_once_and_goes_on(
     main: ProviderAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(log, "SCAN", 20)
+    monkeypatch.setattr(pages_of, "SCAN", 20)
     (wanted,) = messages(main, text="needle")
     messages(main, 50, text="hay")
     found = list(pages("q=needle"))
