@@ -12,6 +12,7 @@ from providers.wire import clean_number
 
 from . import ledger
 from .models import Message
+from .wire_ids import with_ids
 
 
 def receive(account: ProviderAccount, inbound: Inbound) -> Message | None:
@@ -21,8 +22,8 @@ def receive(account: ProviderAccount, inbound: Inbound) -> Message | None:
     with transaction.atomic():
         # the account's row is the lock: two posts of one message at once must not both be the first
         ProviderAccount.objects.select_for_update().only("pk").get(pk=account.pk)
-        known = Message.objects.filter(account=account, provider_id=provider_id, status=Status.RECEIVED)
-        if provider_id and known.exists():
+        known = with_ids(Message.objects.exclude(provider_id=""), account.pk, [provider_id])
+        if provider_id and known.filter(provider_id=provider_id, status=Status.RECEIVED).exists():
             return None
         message = ledger.insert([_row(account, inbound, provider_id, number)])[0]
         optout.hear(number, inbound.text, source=f"message {message.pk}")

@@ -13,6 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from providers.models import ProviderAccount
 from providers.types import MessageType, Status
 
+from .wire_ids import WireId
+
 STATUSES = [
     (Status.SCHEDULED.value, _("Scheduled")),
     (Status.QUEUED.value, _("Queued")),
@@ -167,9 +169,7 @@ class Message(models.Model):
             models.Index(fields=["account", "status", "-id"], name="message_by_account_status"),
             models.Index(fields=["campaign", "-id"], name="message_by_campaign"),
             models.Index(fields=["number", "-id"], name="message_by_number", opclasses=["varchar_pattern_ops", ""]),
-            models.Index(
-                fields=["account", "provider_id"], name="message_by_provider_id", condition=~Q(provider_id="")
-            ),
+            models.Index("account", WireId("provider_id"), name="message_by_wire_id", condition=~Q(provider_id="")),
             models.Index(
                 fields=["account", "priority", "due_at", "id"], name="message_queue", condition=Q(status="queued")
             ),
@@ -282,7 +282,8 @@ class DeliveryReport(models.Model):
         verbose_name = _("delivery report")
         verbose_name_plural = _("delivery reports")
         indexes = [
-            models.Index(fields=["account", "provider_id"], name="report_unmatched", condition=Q(message__isnull=True))
+            models.Index("account", WireId("provider_id"), name="report_by_wire_id", condition=Q(message__isnull=True)),
+            models.Index(fields=["-id"], name="report_unmatched", condition=Q(message__isnull=True)),
         ]
 
     def __str__(self) -> str:
