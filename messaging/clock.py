@@ -9,7 +9,8 @@ from datetime import timedelta
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from providers.models import ProviderAccount
+from providers import probing
+from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
 from . import dispatch, leases, ledger, wakeup
@@ -32,6 +33,9 @@ def tick() -> None:
     for pk in accounts_to_poll():
         if _not_lately("poll", pk):
             wakeup.poll(pk)
+    for pk in probing.due():
+        if _not_lately("probe", pk):
+            wakeup.probe(pk)
     stuck = timezone.now() - timedelta(seconds=AGAIN)
     for pk in Campaign.objects.filter(expanded__lt=F("total"), created_at__lt=stuck).values_list("pk", flat=True):
         if _not_lately("expand", pk):
@@ -59,7 +63,7 @@ def accounts_due() -> list[int]:
 
 def accounts_abandoned() -> list[int]:
     """Accounts with messages in flight that nobody drains: their worker died, and may have left no other work."""
-    flying = Message.objects.filter(account_id=OuterRef("pk"), status=Status.SENDING)
+    flying = Exchange.objects.filter(account_id=OuterRef("pk"), open=True)
     accounts = ProviderAccount.objects.filter(Exists(flying))
     return list(accounts.exclude(pk__in=leases.held()).values_list("pk", flat=True))
 
@@ -67,7 +71,7 @@ def accounts_abandoned() -> list[int]:
 def clear_up(account_id: int) -> None:
     holder = f"clock:{uuid.uuid4().hex}"
     if leases.acquire(account_id, holder):
-        dispatch.sweep(account_id)
+        dispatch.sweep(ProviderAccount.objects.get(pk=account_id))
         leases.release(account_id, holder)
 
 

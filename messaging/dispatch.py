@@ -1,172 +1,262 @@
-"""Claim, hand over, record: one lane per account.
+"""Mark, hand over, settle: one lane per account.
 
-A lane holds the account's lease. Its database work is done by the thread that runs it; only the HTTP request
-runs in the pool, with no transaction open. Messages are marked ``sending`` in the moment before their request
-leaves, so after a crash exactly the requests in flight are in doubt, and nothing else.
+A lane holds the account's lease. Its database work is done by the thread that runs it; only the HTTP requests run in
+the pool, with no transaction open. In the moment before a request leaves, an open Exchange with the ids of its
+messages is committed, so after a crash exactly the requests on their way are in doubt, and nothing else. Work is done
+for several requests at once where they come quickly: marking and settling cost the same for one as for eight.
 """
 
 from __future__ import annotations
 
 import logging
-import random
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
-from contacts.models import Contact
+from devices import targets
 from providers import errors, pacing, traces
 from providers.base import Adapter
 from providers.models import Exchange, ProviderAccount
-from providers.types import Feature, MessageType, Outcome, Outgoing, Problem, Send, SendResult, Status, Trace
+from providers.types import Devices, Feature, MessageType, Outgoing, Send, SendResult, Status, Trace
 
-from . import leases, ledger, reports
+from . import inquiry, leases, ledger, reports, verdicts
+from .admission import Door
+from .backlog import Backlog, Waiting
 from .ledger import Change
-from .models import Message
+from .models import Attempt, Message
+from .verdicts import Verdict
 
 log = logging.getLogger(__name__)
 
 LOOK = 0.1  # seconds between two looks at an empty queue
-MAX_ATTEMPTS = 8
-BACKOFF = 4.0  # seconds before the first retry; doubled each time, up to an hour
-UNCERTAIN_AFTER_CRASH = Problem("worker_lost", "A worker stopped while this message was being handed over.")
+GLANCE = 0.05  # seconds between two looks for urgent messages while others are sent
+GATHER = 0.005  # seconds that the first of some free places, or of some answers, waits for the others
+SHOWN = 0.5  # seconds after which a request on its way is shown as such
+URGENT = 2  # requests at once that only urgent messages may use, beside the others
+WORKER_LOST = "A worker stopped while this message was being handed over."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Batch:
-    """The messages of one request, already claimed. ``exchange`` is the id that its trace will have."""
+    """The messages of one request. ``exchange``: the row that says it is on its way. ``at``: the place in the rate
+    limit that it took (the database's clock); ``left``: the same moment by this process's clock."""
 
     exchange: int
-    messages: tuple[Message, ...]
+    messages: list[Waiting]
     op: Send
+    at: float
+    left: float
+    status: Status = Status.QUEUED
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """``came``: when, by this process's clock."""
+
     batch: Batch
     result: SendResult | None
     error: errors.ProviderError | None
-    traces: list[Trace]
+    trace: Trace | None
+    came: float
 
 
 class Lane:
     """One account being drained by this process."""
 
     def __init__(self, account: ProviderAccount, holder: str, pool: ThreadPoolExecutor) -> None:
-        self.account, self.holder, self.pool = account, holder, pool
-        self.adapter: Adapter = account.adapter()
+        self.holder, self.pool = holder, pool
         self.flying: dict[Future[Answer], Batch] = {}
-        self.next_try = 0.0  # Unix seconds; not before this is a new request worth trying
-        self.idle = False  # the last look found nothing to send
+        self.answers: list[Answer] = []
+        self.delays = pacing.Delays()
+        self.next_try = 0.0  # time.monotonic(); not before this is a new request worth trying
         self.held_back = False  # work waits, but the rate limit has no place before next_try
+        self.freed = self.glanced = self.looked = 0.0
+        self.use(account)
+        with transaction.atomic():
+            self.epoch = leases.renew(account.pk, holder)
+
+    def use(self, account: ProviderAccount) -> None:
+        self.account, self.adapter = account, account.adapter()
+        self.backlog = Backlog(account.pk, self.adapter)
+        self.door = Door(account)
+
+    # -- leaving --
 
     def fill(self, clock: float) -> bool:
-        """Start a request if there is room, allowance and work. True when one was started. Raises LeaseLost."""
-        if clock < self.next_try or len(self.flying) >= self.adapter.concurrency or not self.account.sending:
+        """Start requests if there is room, allowance and work. True when something was done. Raises LeaseLost."""
+        if clock < self.next_try or not self.account.sending or not self.door.is_open():
             return False
-        self.held_back = False
-        claimed = (
-            None if self.idle and not due(self.account.pk, limit=1) else claim(self.account, self.adapter, self.holder)
-        )
-        self.idle = claimed is None
-        if isinstance(claimed, Batch):
-            self.flying[self.pool.submit(hand_over, self.adapter, claimed)] = claimed
-            return True
-        self.next_try, self.held_back = clock + (claimed or LOOK), claimed is not None
-        return False
+        room = self.room(clock)
+        if not room:
+            return False
+        self.read(clock)
+        requests = self.backlog.take(room)
+        if not requests:
+            self.held_back = False
+            return False
+        try:
+            batches, left = self.mark(requests)
+        except BaseException:
+            self.backlog.clear()
+            raise
+        self.backlog.put_back(left)
+        for batch in batches:
+            self.flying[self.pool.submit(hand_over, self.adapter, batch)] = batch
+        return True
 
-    def settle(self) -> int:
-        """Record the requests that were answered. Returns how many."""
-        done = [future for future in self.flying if future.done()]
-        for future in done:
+    def room(self, clock: float) -> int:
+        """Requests that may be started: several at once, unless the lane is idle or one place waited long enough."""
+        most = self.adapter.concurrency + (URGENT if self.backlog.urgent else 0)
+        room = most - len(self.flying)
+        gathered = room * 2 >= most or self.backlog.urgent or clock - self.freed > GATHER
+        return room if gathered else 0
+
+    def read(self, clock: float) -> None:
+        """Have enough in the backlog, without asking the database for more than that."""
+        enough = self.adapter.max_batch * self.adapter.concurrency
+        if clock - self.glanced >= (GLANCE if self.backlog.bulk else LOOK) and len(self.backlog.urgent) < enough:
+            self.backlog.read_urgent(self.leaving())
+            self.glanced = clock
+        waits = sum(map(len, self.backlog.bulk.values())) if len(self.backlog.bulk) < enough else enough
+        if waits < enough and (not self.backlog.ended or clock - self.looked >= LOOK):
+            self.backlog.read_bulk(self.leaving())
+            self.looked = clock
+
+    def leaving(self) -> set[int]:
+        """The messages that are on their way, or whose answer is not written down yet."""
+        batches = [*self.flying.values(), *(answer.batch for answer in self.answers)]
+        return {m.id for batch in batches for m in batch.messages}
+
+    def mark(self, requests: list[list[Waiting]]) -> tuple[list[Batch], list[list[Waiting]]]:
+        """Commit that these requests leave now, as far as rules and limits allow. Returns them, and those that wait."""
+        with transaction.atomic():
+            epoch = leases.renew(self.account.pk, self.holder)
+            if epoch != self.epoch:
+                self.epoch = epoch
+                self.backlog.clear()
+                return [], []
+            requests = self.door.admit(requests)
+            if not requests:
+                return [], []
+            urgent = requests[0][0].priority > 0
+            grant = pacing.reserve(self.account, self.account.windows, len(requests), urgent=urgent, delays=self.delays)
+            self.held_back = grant.places < len(requests)
+            if self.held_back:
+                self.next_try = time.monotonic() + grant.wait
+            going, waiting = self.door.admit_to_sims(requests[: grant.places], grant.at), requests[grant.places :]
+            rows = Exchange.objects.bulk_create(
+                Exchange(account=self.account, verb="send", open=True, refs=[m.id for m in request])
+                for request in going
+            )
+        left = time.monotonic()
+        batches = [
+            Batch(row.pk, request, _operation(self.account, self.adapter, request), grant.at, left)
+            for row, request in zip(rows, going, strict=True)
+        ]
+        return batches, waiting
+
+    # -- coming back --
+
+    def settle(self, *, all_of_it: bool = False) -> int:
+        """Write down the requests that were answered; several at once, unless the first waited long enough or
+        ``all_of_it`` is asked for. Returns how many."""
+        clock = time.monotonic()
+        for future in [future for future in self.flying if future.done()]:
             answer = future.result()
-            record(self.account, answer)
             del self.flying[future]
-        if done and not self.held_back:
-            self.next_try = 0.0  # some may be back in the queue
-        return len(done)
+            self.freed = clock
+            self.answers.append(answer)
+            self.delays.answered(answer.batch.at, answer.came - answer.batch.left)
+        if not self.answers:
+            return 0
+        gathered = len(self.answers) * 2 >= self.adapter.concurrency or clock - self.answers[0].came > GATHER
+        if not (gathered or all_of_it or not self.flying):
+            return 0
+        answers = self.answers
+        settled = [(answer, self.judge(answer)) for answer in answers]
+        persist(self.account, settled)
+        self.answers = []
+        for _answer, verdict in settled:
+            self.draw_conclusions(verdict)
+        self.see_account(answers)
+        return len(answers)
+
+    def judge(self, answer: Answer) -> Verdict:
+        messages, now, kind = answer.batch.messages, timezone.now(), self.account.kind_class
+        if answer.result is not None:
+            ask = inquiry.first(self.account, any(o.provider_id for o in answer.result.outcomes))
+            return verdicts.of_result(messages, answer.result, now, kind.poll_after, ask)
+        assert answer.error is not None
+        return verdicts.of_error(messages, answer.error, now, inquiry.first(self.account, False))
+
+    def draw_conclusions(self, verdict: Verdict) -> None:
+        """What a verdict means for the account."""
+        if verdict.up:
+            self.account.saw_success()
+        if verdict.pause:
+            self.account.pause(str(verdict.pause), verdict.pause.code)
+            log.warning("Account %s is paused: %s", self.account, verdict.pause)
+        if verdict.down:
+            self.account.saw_failure(verdict.down)
+        hold = verdict.hold if verdict.hold is not None else (self.patience() if verdict.down else None)
+        if hold is not None:
+            pacing.hold(self.account, hold)
+        if verdict.back:
+            self.backlog.ended = True  # begin reading anew: some are back
+            self.looked = 0.0
+            if hold is None:
+                self.next_try = 0.0
+
+    def patience(self) -> float:
+        """Seconds without a request to a provider that does not answer: the longer, the longer it has been down."""
+        since = self.account.down_since
+        return min(60.0, max(1.0, (timezone.now() - since).total_seconds() / 4)) if since else 1.0
+
+    def see_account(self, answers: Sequence[Answer]) -> None:
+        """Keep what the answers say of credits, and obey a window that the provider says is used up."""
+        results = [answer.result for answer in answers if answer.result is not None and answer.result.credits]
+        if results and results[-1].credits != self.account.balance:
+            self.account.saw_credits(results[-1].credits)
+        state = answers[-1].trace.rate if answers[-1].trace else None
+        if state and state.remaining <= 0 and not any(rate.limit <= state.limit for rate in self.account.windows):
+            pacing.hold(self.account, state.reset)  # a limit that we do not know of
+
+    def show(self, clock: float) -> None:
+        """Say of the requests that take a while that they are on their way."""
+        slow = [b for b in self.flying.values() if b.status is Status.QUEUED and clock - b.left > SHOWN]
+        if slow:
+            changes = [Change(m.id, Status.SENDING) for b in slow for m in b.messages]
+            ledger.settle(changes, {m.id: m.known(self.account.pk, b.status) for b in slow for m in b.messages})
+            for batch in slow:
+                batch.status = Status.SENDING
 
     def refresh(self) -> None:
         """See pauses, new rates and new credentials; prolong the lease. Raises LeaseLost."""
         with transaction.atomic():
-            leases.renew(self.account.pk, self.holder)
+            epoch = leases.renew(self.account.pk, self.holder)
+        if epoch != self.epoch:
+            self.epoch = epoch
+            self.backlog.clear()
         before = self.account.updated_at
         self.account.refresh_from_db()
         if self.account.updated_at != before:
-            self.adapter = self.account.adapter()
+            self.use(self.account)
 
 
-# --- Claim -------------------------------------------------------------------------------------------
-
-
-def due(account_id: int, limit: int) -> list[Message]:
-    """The messages that may go now, priority first, then the longest waiting. Locked where the database can."""
-    now = timezone.now()
-    found: list[Message] = []
-    for priority in (1, 0):
-        queued = Message.objects.filter(account_id=account_id, status=Status.QUEUED, priority=priority, due_at__lte=now)
-        if limit > len(found):
-            found += queued.order_by("due_at", "id")[: limit - len(found)]
-    return found
-
-
-def claim(account: ProviderAccount, adapter: Adapter, holder: str) -> Batch | float | None:
-    """Mark the next request's messages as ``sending``, if the rate limits have a place for it.
-
-    Returns the seconds to wait when they have none, and None when there is nothing to send. Raises LeaseLost.
-    Messages to people who opted out in the meantime are canceled here, the last door.
-    """
-    with transaction.atomic():
-        leases.renew(account.pk, holder)
-        messages = _one_request(adapter, _without_opted_out(due(account.pk, limit=adapter.max_batch * 2)))
-        if not messages:
-            return None
-        grant = pacing.reserve(account, account.windows, urgent=bool(messages[0].priority))
-        if not grant.places:
-            return grant.wait
-        exchange = Exchange.objects.create(account=account, verb="send", open=True, refs=[m.pk for m in messages]).pk
-        moved = ledger.apply(
-            Change(m.pk, Status.SENDING, {"attempts": m.attempts + 1, "exchange": exchange}) for m in messages
-        )
-    claimed = tuple(m for m in messages if m.pk in moved)
-    return Batch(exchange, claimed, _operation(account, adapter, claimed)) if claimed else None
-
-
-def _without_opted_out(messages: list[Message]) -> list[Message]:
-    numbers = {m.number for m in messages}
-    out = set(Contact.objects.filter(number__in=numbers, opted_out_at__isnull=False).values_list("number", flat=True))
-    if out:
-        reason = {"error_code": "opted_out", "error_text": "The recipient opted out.", "done_at": timezone.now()}
-        ledger.apply(Change(m.pk, Status.CANCELED, reason) for m in messages if m.number in out)
-    return [m for m in messages if m.number not in out]
-
-
-def _one_request(adapter: Adapter, messages: Sequence[Message]) -> list[Message]:
-    """Those that can share a request with the first: same everything that the wire says once per request."""
-    if not messages:
-        return []
-    head = messages[0]
-    room = min(adapter.max_batch, head.batch_limit or adapter.max_batch)
-    return [m for m in messages if _key(adapter, m) == _key(adapter, head)][:room]
-
-
-def _key(adapter: Adapter, m: Message) -> tuple[object, ...]:
-    common = (m.sender, m.priority, m.batch_limit)
-    return common if adapter.mixed_texts else (*common, m.text, m.type, tuple(m.attachments))
-
-
-def _operation(account: ProviderAccount, adapter: Adapter, messages: Sequence[Message]) -> Send:
-    can = adapter.supports
+def _operation(account: ProviderAccount, adapter: Adapter, messages: Sequence[Waiting]) -> Send:
+    can, first = adapter.supports, messages[0]
     return Send(
         messages=tuple(
-            Outgoing(m.number, m.text, str(m.pk), MessageType(m.type), tuple(m.attachments)) for m in messages
+            Outgoing(m.number, m.text, str(m.id), MessageType(m.type), tuple(m.attachments)) for m in messages
         ),
-        sender=messages[0].sender or account.sender if Feature.SENDER_ID in can else "",
+        sender=first.sender or account.sender if Feature.SENDER_ID in can else "",
         callback_url=account.callback_url if Feature.REPORTS in can and Feature.WEBHOOKS in can else "",
-        priority=bool(messages[0].priority) and Feature.PRIORITY in can,
+        devices=targets.to_wire(first.device, first.sim) if Feature.DEVICES in can else Devices(),
+        priority=bool(first.priority) and Feature.PRIORITY in can,
     )
 
 
@@ -175,132 +265,114 @@ def _operation(account: ProviderAccount, adapter: Adapter, messages: Sequence[Me
 
 def hand_over(adapter: Adapter, batch: Batch) -> Answer:
     seen: list[Trace] = []
+    result, error = None, None
     try:
-        return Answer(batch, adapter.send(batch.op, seen), None, seen)
-    except errors.ProviderError as error:
-        return Answer(batch, None, error, seen)
+        result = adapter.send(batch.op, seen)
+    except errors.ProviderError as known:
+        error = known
     except Exception as fault:  # a bug of ours must not leave the messages without an end
         log.exception("Handing over through %s failed", adapter.kind)
-        return Answer(batch, None, errors.Uncertain(f"smsdash failed while handing over: {fault!r}"), seen)
+        error = errors.Uncertain(f"smsdash failed while handing over: {fault!r}")
+    return Answer(batch, result, error, seen[-1] if seen else None, time.monotonic())
 
 
-# --- Record ------------------------------------------------------------------------------------------
+# --- Write down --------------------------------------------------------------------------------------
 
 
-def record(account: ProviderAccount, answer: Answer) -> None:
-    """Settle every message of an answered request first; then keep its trace and what it says of the account."""
-    if answer.error is not None:
-        _record_error(account, answer.batch, answer.error)
-    if answer.result is not None:
-        settle(account, answer.batch.messages, answer.result.outcomes)
-    keep_traces(account, answer.batch.exchange, answer.traces)
-    if answer.result is None:
-        return
-    account.saw_credits(answer.result.credits)
-    state = answer.traces[-1].rate if answer.traces else None
-    if state and state.remaining <= 0:
-        pacing.hold(account, state.reset)
+def persist(account: ProviderAccount, settled: Sequence[tuple[Answer, Verdict]]) -> None:
+    """Settle the messages and close the exchanges, all or none; wait for a database that is away for a moment.
+
+    A trace is worth less than the outcome it belongs to: if it cannot be kept, the rest still is.
+    """
+    end = time.monotonic() + 10.0
+    while True:
+        try:
+            try:
+                _write(account, settled, with_traces=True)
+            except (DatabaseError, ValueError) as fault:
+                if isinstance(fault, (OperationalError, InterfaceError)):
+                    raise
+                log.exception("The exchanges with %s could not be kept", account)
+                _write(account, settled, with_traces=False)
+            return
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or time.monotonic() > end:
+                raise
+            log.exception("The database does not answer; trying again")
+            connection.close()
+            time.sleep(0.2)
 
 
-def settle(account: ProviderAccount, messages: Sequence[Message], outcomes: Sequence[Outcome]) -> None:
-    """One outcome for each message, in their order."""
+def _write(account: ProviderAccount, settled: Sequence[tuple[Answer, Verdict]], *, with_traces: bool) -> None:
     now = timezone.now()
-    poll = account.kind_class.poll_after
-    ledger.apply(_change(m, o, now, poll) for m, o in zip(messages, outcomes, strict=True))
-    reports.replay(account, [o.provider_id for o in outcomes if o.provider_id])
+    with transaction.atomic():
+        known = {m.id: m.known(account.pk, a.batch.status) for a, _v in settled for m in a.batch.messages}
+        ledger.settle(
+            [
+                Change(c.id, c.to, {**c.values, "exchange": answer.batch.exchange})
+                for answer, verdict in settled
+                for c in verdict.changes
+            ],
+            known,
+        )
+        back = [
+            Attempt(
+                message_id=c.id,
+                exchange=answer.batch.exchange,
+                account=account,
+                at=answer.trace.at if answer.trace else now,
+                error_code=c.values.get("error_code", ""),
+                error_text=c.values.get("error_text", "").replace("\x00", "\ufffd"),
+            )
+            for answer, verdict in settled
+            for c in verdict.changes
+            if c.id in set(verdict.back)
+        ]
+        if back:
+            Attempt.objects.bulk_create(back)
+        traces.close([(answer.batch.exchange, answer.trace if with_traces else None) for answer, _v in settled])
+        if Feature.REPORTS in account.kind_class.supports:
+            ids = [c.values["provider_id"] for _a, v in settled for c in v.changes if c.values.get("provider_id")]
+            reports.replay(account, ids) if ids else None
 
 
-def _change(message: Message, outcome: Outcome, now: datetime, poll_after: float | None) -> Change:
-    problem = outcome.problem or Problem("")
-    to = outcome.status if outcome.status in (Status.FAILED, Status.DELIVERED, Status.UNCERTAIN) else Status.SENT
-    ended = to in ledger.FINAL
-    return Change(
-        message.pk,
-        to,
-        {
-            "provider_id": outcome.provider_id[:100],
-            "provider_group": outcome.group[:100],
-            "provider_status": outcome.status.value,
-            "device": outcome.device[:40],
-            "sim": outcome.sim,
-            "cost": outcome.cost,
-            "error_code": problem.code[:64],
-            "error_text": problem.text[:300],
-            "sent_at": now if outcome.taken else None,
-            "done_at": now if ended else None,
-            "poll_at": now + timedelta(seconds=poll_after) if poll_after and to is Status.SENT else None,
-        },
-    )
+def due(account_id: int) -> bool:
+    """Whether anything waits that may go now."""
+    return Message.objects.filter(account_id=account_id, status=Status.QUEUED, due_at__lte=timezone.now()).exists()
 
 
-def _record_error(account: ProviderAccount, batch: Batch, error: errors.ProviderError) -> None:
-    if error.maybe_taken:
-        _end(batch.messages, Status.UNCERTAIN, error)
-    elif error.retry or error.scope == "account":
-        _back_to_queue(account, batch.messages, error)
-    elif len(batch.messages) > 1:
-        _split(batch.messages)
-    else:
-        _end(batch.messages, Status.FAILED, error)
-
-
-def _end(messages: Sequence[Message], to: Status, error: errors.ProviderError) -> None:
-    values: dict[str, object] = {"error_code": error.code[:64], "error_text": str(error)[:300]}
-    if to is Status.FAILED:
-        values["done_at"] = timezone.now()
-    ledger.apply(Change(m.pk, to, values) for m in messages)
-
-
-def _back_to_queue(account: ProviderAccount, messages: Sequence[Message], error: errors.ProviderError) -> None:
-    """Nothing went out. Wait and try again, or, when the account itself is at fault, pause it and keep the queue."""
-    reason = {"error_code": error.code[:64], "error_text": str(error)[:300]}
-    if error.scope == "account" and not error.retry:
-        account.pause(str(error))
-        log.warning("Account %s is paused: %s", account, error)
-        ledger.apply(Change(m.pk, Status.QUEUED, {"attempts": m.attempts, **reason}) for m in messages)
-        return
-    if error.scope == "account":
-        # says nothing about the message: its attempts do not count
-        wait = error.retry_after if error.retry_after is not None else 1.0
-        pacing.hold(account, wait)
-        ledger.apply(Change(m.pk, Status.QUEUED, {"attempts": m.attempts, **reason}) for m in messages)
-        return
-    if spent := [m for m in messages if m.attempts + 1 >= MAX_ATTEMPTS]:
-        _end(spent, Status.FAILED, error)
-    now = timezone.now()
-    ledger.apply(
-        Change(m.pk, Status.QUEUED, {"due_at": now + backoff(m.attempts), **reason})
-        for m in messages
-        if m.attempts + 1 < MAX_ATTEMPTS
-    )
-
-
-def backoff(attempts: int) -> timedelta:
-    """Doubling from BACKOFF to an hour, give or take a quarter."""
-    return timedelta(seconds=min(3600.0, BACKOFF * 2**attempts) * random.uniform(0.75, 1.25))
-
-
-def _split(messages: Sequence[Message]) -> None:
-    """The request was refused as a whole: halve it until the one that is to blame stands alone."""
-    half = (len(messages) + 1) // 2
-    ledger.apply(Change(m.pk, Status.QUEUED, {"attempts": m.attempts, "batch_limit": half}) for m in messages)
-
-
-def keep_traces(account: ProviderAccount, exchange: int | None, found: Sequence[Trace]) -> None:
-    """Keep what can be kept: a trace is worth less than the outcome it belongs to, so it never stops the work."""
+def keep_traces(account: ProviderAccount, found: Sequence[Trace]) -> None:
+    """Keep calls that handed nothing over. What cannot be kept never stops the work."""
     try:
         for trace in found:
-            traces.complete(Exchange(pk=exchange, account=account), trace).save()
+            traces.complete(Exchange(account=account), trace).save()
     except (DatabaseError, ValueError):
         log.exception("The exchange with %s could not be kept", account)
 
 
-def sweep(account_id: int) -> int:
-    """After taking over a lease: whatever is still ``sending`` was in flight when its worker stopped."""
-    orphans = Message.objects.filter(account_id=account_id, status=Status.SENDING).values_list("pk", flat=True)
-    reason = {"error_code": UNCERTAIN_AFTER_CRASH.code, "error_text": UNCERTAIN_AFTER_CRASH.text}
-    moved = ledger.apply(Change(pk, Status.UNCERTAIN, reason) for pk in orphans)
-    Exchange.objects.filter(account_id=account_id, open=True).update(open=False, error=UNCERTAIN_AFTER_CRASH.text)
+def sweep(account: ProviderAccount) -> int:
+    """After taking over a lease: the open exchanges were on their way when their worker stopped. How many messages."""
+    with transaction.atomic():
+        lost = list(Exchange.objects.select_for_update().filter(account=account, open=True))
+        exchange_of = {ref: exchange for exchange in lost for ref in exchange.refs}
+        attempts = dict(Message.objects.filter(pk__in=exchange_of).values_list("pk", "attempts"))
+        reason = {"error_code": "worker_lost", "error_text": WORKER_LOST, "poll_at": inquiry.first(account, False)}
+        moved = ledger.apply(
+            Change(pk, Status.UNCERTAIN, {**reason, "exchange": exchange_of[pk].pk, "attempts": n + 1})
+            for pk, n in attempts.items()
+        )
+        Attempt.objects.bulk_create(
+            Attempt(
+                message_id=pk,
+                exchange=exchange_of[pk].pk,
+                account=account,
+                at=exchange_of[pk].at,
+                error_code="worker_lost",
+                error_text=WORKER_LOST,
+            )
+            for pk in moved
+        )
+        Exchange.objects.filter(pk__in=[exchange.pk for exchange in lost]).update(open=False, error=WORKER_LOST)
     if moved:
         log.warning("%d messages were in flight when a worker stopped; they are now uncertain", len(moved))
     return len(moved)

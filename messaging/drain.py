@@ -24,7 +24,7 @@ SLICE = 25.0  # seconds a drain works before it lets others have the worker
 LINGER = 1.0  # seconds a drain waits for more work before it lets go
 PATIENCE = 10.0  # seconds to the next place in the rate limit that a drain waits for; longer than clock.AGAIN
 PULSE = 0.05  # seconds between looks when nothing happens
-THREADS = 16  # requests under way at once in one worker process
+THREADS = 64  # requests under way at once in one worker process
 REFRESH = 3.0  # seconds between looks at the account's row, the lease and other accounts
 
 
@@ -68,17 +68,18 @@ class Drainer:
         account = ProviderAccount.objects.filter(pk=account_id, enabled=True, paused_reason="").first()
         if account is None or not leases.acquire(account_id, self.holder):
             return
-        dispatch.sweep(account_id)
+        dispatch.sweep(account)
         self.lanes[account_id] = Lane(account, self.holder, self.pool)
 
     def step(self, account_id: int) -> bool:
-        """Settle what was answered and start what may go. True when anything happened."""
+        """Start what may go and settle what was answered. True when anything happened."""
         lane = self.lanes[account_id]
         worked = False
         with self.keeping(account_id):
-            worked = lane.settle() > 0
-            while not stopping() and lane.fill(time.time()):
-                worked = True
+            if not stopping():
+                worked = lane.fill(time.monotonic())
+            worked = lane.settle() > 0 or worked
+            lane.show(time.monotonic())
         return worked
 
     def look_around(self) -> None:
@@ -100,19 +101,25 @@ class Drainer:
             log.warning("The lease on account %s was lost; another worker has it", account_id)
             lane = self.lanes.pop(account_id)
             wait(lane.flying)
-            lane.settle()
+            lane.settle(all_of_it=True)
 
     def busy(self) -> bool:
         """Whether a request is under way, or will be as soon as the rate limit has a place."""
-        soon = time.time() + PATIENCE
-        return any(lane.flying or (lane.held_back and lane.next_try < soon) for lane in self.lanes.values())
+        soon = time.monotonic() + PATIENCE
+        return any(
+            lane.flying or lane.answers or (lane.held_back and lane.next_try < soon) for lane in self.lanes.values()
+        )
 
     def rest(self) -> None:
-        flying: list[Future[Answer]] = [future for lane in self.lanes.values() for future in lane.flying]
+        """Until an answer comes, a rate limit has a place, or it is time to look again."""
+        lanes, now = self.lanes.values(), time.monotonic()
+        places = [max(0.0, lane.next_try - now) for lane in lanes if lane.held_back]
+        pulse = min([dispatch.GATHER if any(lane.answers for lane in lanes) else PULSE, *places])
+        flying: list[Future[Answer]] = [future for lane in lanes for future in lane.flying]
         if flying:
-            wait(flying, timeout=PULSE, return_when=FIRST_COMPLETED)
+            wait(flying, timeout=pulse, return_when=FIRST_COMPLETED)
         else:
-            time.sleep(PULSE)
+            time.sleep(pulse)
 
     def close(self) -> None:
         """Wait for the requests in flight, settle them and let the accounts go; wake the next for what is left.
@@ -127,10 +134,10 @@ class Drainer:
     def let_go(self, lane: Lane) -> None:
         pk = lane.account.pk
         wait(lane.flying)
-        lane.settle()
+        lane.settle(all_of_it=True)
         leases.release(pk, self.holder)
-        patient = not lane.held_back or lane.next_try < time.time() + PATIENCE
-        if patient and not stopping() and lane.account.sending and dispatch.due(pk, limit=1):
+        patient = not lane.held_back or lane.next_try < time.monotonic() + PATIENCE
+        if patient and not stopping() and lane.account.sending and lane.door.is_open() and dispatch.due(pk):
             wakeup.drain(pk)
 
 

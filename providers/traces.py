@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Sequence
+
+from django.db import connection
 
 from .models import Exchange
 from .types import Trace
@@ -68,3 +71,31 @@ def complete(exchange: Exchange, trace: Trace) -> Exchange:
     exchange.status, exchange.milliseconds, exchange.error = trace.status, round(trace.seconds * 1000), trace.error
     exchange.trace = pack(trace)
     return exchange
+
+
+def close(rows: Sequence[tuple[int, Trace | None]]) -> None:
+    """Complete the exchanges of these ids in one statement. No trace: only that they are over."""
+    values = [(pk, *_columns(trace)) for pk, trace in rows]
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(_CLOSE_ALL, [list(column) for column in zip(*values, strict=True)])
+        else:
+            cursor.executemany(_CLOSE_ONE, [(*rest, pk) for pk, *rest in values])
+
+
+def _columns(trace: Trace | None) -> tuple[int | None, int, str, bytes]:
+    if trace is None:
+        return None, 0, "", b""
+    return trace.status, round(trace.seconds * 1000), trace.error, pack(trace)
+
+
+_CLOSE_ONE = (
+    "UPDATE providers_exchange SET status = %s, milliseconds = %s, error = %s, trace = %s, open = FALSE, refs = '[]' "
+    "WHERE id = %s"
+)
+_CLOSE_ALL = (
+    "UPDATE providers_exchange AS e SET status = c.status, milliseconds = c.milliseconds, error = c.error, "
+    "trace = c.trace, open = FALSE, refs = '[]' "
+    "FROM unnest(%s::bigint[], %s::smallint[], %s::integer[], %s::text[], %s::bytea[]) "
+    "AS c(id, status, milliseconds, error, trace) WHERE e.id = c.id"
+)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,11 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from contacts import optout
-from messaging import campaigns, clock, dispatch, drain, leases, reports
+from messaging import campaigns, clock, drain, leases, reports, verdicts
 from messaging.campaigns import Draft
+from messaging.dispatch import Lane
 from messaging.models import DeliveryReport, Lease, Message
-from providers import errors
+from providers import errors, traces
 from providers.models import Exchange, ProviderAccount
 from providers.transport import HttpTransport
 from providers.types import Reply, Report, Request, Status
@@ -81,6 +83,15 @@ def work(account: ProviderAccount) -> None:
     drain.drain(account.pk, lambda: None)
 
 
+def mark_and_die(account: ProviderAccount) -> None:
+    """Mark the next request, and stop before it leaves."""
+    assert leases.acquire(account.pk, "dead")
+    lane = Lane(account, "dead", ThreadPoolExecutor(1))
+    lane.read(time.monotonic())
+    batches, _left = lane.mark(lane.backlog.take(1))
+    assert len(batches) == 1
+
+
 def statuses() -> dict[str, str]:
     return dict(Message.objects.values_list("number", "status"))
 
@@ -104,8 +115,10 @@ def test_the_exchange_is_found_from_the_message_without_the_key(account: Provide
     send(account, GOOD[:1])
     work(account)
     exchange = Exchange.objects.get(pk=Message.objects.get().exchange)
-    assert (exchange.method, exchange.status, exchange.verb) == ("POST", 200, "send")
-    shown = json.dumps(exchange.request_headers) + exchange.request_body + exchange.url
+    trace = traces.unpack(exchange)
+    assert trace is not None
+    assert (trace.method, exchange.status, exchange.verb, exchange.open) == ("POST", 200, "send", False)
+    shown = json.dumps(dict(trace.request_headers)) + trace.request_body + trace.url
     assert "key-1234567890" not in shown
     assert account.callback_token not in shown
 
@@ -187,7 +200,7 @@ def test_it_gives_up_after_enough_attempts(account: ProviderAccount, provider: P
 
     provider.answer = unreachable
     send(account, GOOD[:1])
-    Message.objects.update(attempts=dispatch.MAX_ATTEMPTS - 1)
+    Message.objects.update(attempts=verdicts.MAX_ATTEMPTS - 1)
     work(account)
     assert statuses() == {GOOD[0]: "failed"}
 
@@ -262,10 +275,9 @@ def test_a_paused_or_disabled_account_sends_nothing(account: ProviderAccount, pr
 
 def test_messages_in_flight_when_a_worker_died_become_uncertain(account: ProviderAccount, provider: Provider) -> None:
     send(account, GOOD)
-    assert leases.acquire(account.pk, "dead")
     first = Message.objects.order_by("pk")[:1]
     Message.objects.filter(pk__in=first).update(batch_limit=1)
-    dispatch.claim(account, account.adapter(), "dead")
+    mark_and_die(account)
     Lease.objects.update(until=timezone.now() - timedelta(seconds=1))
     work(account)
     assert statuses() == {number: "uncertain" if number == GOOD[0] else "sent" for number in GOOD}
@@ -282,10 +294,12 @@ def test_a_lease_keeps_others_out(account: ProviderAccount, provider: Provider) 
 def test_a_worker_that_lost_its_lease_cannot_claim(account: ProviderAccount) -> None:
     send(account, GOOD)
     assert leases.acquire(account.pk, "one")
+    lane = Lane(account, "one", ThreadPoolExecutor(1))
     Lease.objects.update(holder="two")
     with pytest.raises(leases.LeaseLost):
-        dispatch.claim(account, account.adapter(), "one")
+        lane.fill(time.monotonic())
     assert set(statuses().values()) == {"queued"}
+    assert not Exchange.objects.exists()
 
 
 def test_the_lease_is_free_after_a_drain(account: ProviderAccount, provider: Provider) -> None:
@@ -315,10 +329,9 @@ def test_a_large_campaign_is_expanded_in_the_background(
 
 def test_what_a_dead_worker_had_in_flight_is_found_without_other_work(account: ProviderAccount) -> None:
     send(account, GOOD)
-    assert leases.acquire(account.pk, "dead")
-    dispatch.claim(account, account.adapter(), "dead")
+    mark_and_die(account)
     clock.tick()
-    assert set(statuses().values()) == {"sending"}
+    assert set(statuses().values()) == {"queued"}
     Lease.objects.update(until=timezone.now() - timedelta(seconds=1))
     clock.tick()
     assert set(statuses().values()) == {"uncertain"}
@@ -347,10 +360,11 @@ def test_a_trace_that_cannot_be_kept_does_not_unsettle_the_messages(
     def fail(*arguments: object) -> None:
         raise DatabaseError("The disk is full.")
 
-    monkeypatch.setattr(dispatch, "_store_traces", fail)
+    monkeypatch.setattr(traces, "pack", fail)
     send(account, GOOD)
     work(account)
     assert set(statuses().values()) == {"sent"}
+    assert not Exchange.objects.filter(open=True).exists()
 
 
 def test_a_lane_that_fails_at_the_end_takes_no_other_with_it(
@@ -361,7 +375,7 @@ def test_a_lane_that_fails_at_the_end_takes_no_other_with_it(
         drainer = drain.Drainer(pool, lambda: None)
         drainer.open(account.pk)
         drainer.open(other.pk)
-        monkeypatch.setattr(drainer.lanes[account.pk], "settle", lambda: 1 / 0)
+        monkeypatch.setattr(drainer.lanes[account.pk], "settle", lambda **how: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             drainer.close()
     assert leases.held() == {account.pk}

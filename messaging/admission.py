@@ -1,0 +1,123 @@
+"""The last door: may these messages leave at this moment? Asked in the transaction that marks them as leaving."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from contacts import recipients
+from devices import limits
+from providers.models import ProviderAccount
+from providers.types import Status
+
+from . import ledger, windows
+from .backlog import Waiting
+from .ledger import Change
+from .models import Campaign
+
+KEPT = 5.0  # seconds that sending hours and the existence of SIM limits are believed
+
+
+class Door:
+    """What has to be known of an account's rules, read once in a while."""
+
+    def __init__(self, account: ProviderAccount) -> None:
+        self.account = account
+        self.read_at = -KEPT
+
+    def look(self) -> None:
+        if time.monotonic() - self.read_at >= KEPT:
+            self.read_at = time.monotonic()
+            self.closed = windows.closed_until(self.account, timezone.now()) is not None
+            self.limited = limits.limited(self.account.pk)
+            self.campaigns: dict[int, Campaign | None] = {}
+
+    def is_open(self) -> bool:
+        """Within the account's sending hours?"""
+        self.look()
+        return not self.closed
+
+    def admit(self, requests: Sequence[list[Waiting]]) -> list[list[Waiting]]:
+        """Those of the messages that nothing speaks against; the others are ended or put off."""
+        self.look()
+        stopped = self._opted_out(requests) | self._expired(requests) | self._out_of_hours(requests)
+        return _without(requests, stopped)
+
+    def admit_to_sims(self, requests: Sequence[list[Waiting]], now: float) -> list[list[Waiting]]:
+        """Those for which their SIM has room; they count as sent by it. ``now``: by pacing.now."""
+        if not self.limited:
+            return list(requests)
+        wanted = Counter((m.device, m.sim) for request in requests for m in request)
+        granted = limits.take(self.account.pk, wanted, now)
+        going = Counter({place: n for place, (n, _wait) in granted.items()})
+        put_off: list[Change] = []
+        for message in (m for request in requests for m in request):
+            place = (message.device, message.sim)
+            if going[place] > 0:
+                going[place] -= 1
+            else:
+                due_at = timezone.now() + timedelta(seconds=granted[place][1])
+                put_off.append(_later(message, due_at, "sim_limit", _("Its SIM has sent as much as it may for now.")))
+        return _without(requests, self._write(requests, put_off))
+
+    def _opted_out(self, requests: Sequence[list[Waiting]]) -> set[int]:
+        numbers = {m.number for request in requests for m in request}
+        out = recipients.opted_out(list(numbers))
+        if not out:
+            return set()
+        values = _end("opted_out", _("The recipient opted out."))
+        ended = [Change(m.id, Status.CANCELED, values) for request in requests for m in request if m.number in out]
+        return self._write(requests, ended)
+
+    def _expired(self, requests: Sequence[list[Waiting]]) -> set[int]:
+        now = timezone.now()
+        values = _end("expired", _("It did not leave in time: its time to be sent was over."))
+        ended = [
+            Change(m.id, Status.EXPIRED, values)
+            for request in requests
+            for m in request
+            if m.expires_at and m.expires_at <= now
+        ]
+        return self._write(requests, ended)
+
+    def _out_of_hours(self, requests: Sequence[list[Waiting]]) -> set[int]:
+        """Urgent messages leave at any hour that the account sends."""
+        bulk = [m for request in requests for m in request if not m.priority and m.campaign_id]
+        missing = {m.campaign_id for m in bulk if m.campaign_id} - self.campaigns.keys()
+        if missing:
+            some = Campaign.objects.exclude(hours="").only("hours", "zone", "by_recipient").in_bulk(missing)
+            self.campaigns |= {pk: some.get(pk) for pk in missing}
+        put_off: list[Change] = []
+        now = timezone.now()
+        for pk, campaign in self.campaigns.items():
+            if campaign and (mine := [m for m in bulk if m.campaign_id == pk]):
+                opens = windows.earliest(self.account, campaign, [m.number for m in mine], now)
+                reason = _("It waits for the campaign's sending hours.")
+                put_off += [_later(m, at, "hours", reason) for m, at in zip(mine, opens, strict=True) if at > now]
+        return self._write(requests, put_off)
+
+    def _write(self, requests: Sequence[list[Waiting]], changes: Sequence[Change]) -> set[int]:
+        if changes:
+            rows = {m.id: m.known(self.account.pk, Status.QUEUED) for request in requests for m in request}
+            ledger.settle(changes, rows)
+        return {change.id for change in changes}
+
+
+def _without(requests: Sequence[list[Waiting]], stopped: set[int]) -> list[list[Waiting]]:
+    if not stopped:
+        return list(requests)
+    left = ([m for m in request if m.id not in stopped] for request in requests)
+    return [request for request in left if request]
+
+
+def _end(code: str, text: str) -> Mapping[str, object]:
+    return {"error_code": code, "error_text": text, "done_at": timezone.now()}
+
+
+def _later(message: Waiting, due_at: datetime, code: str, text: str) -> Change:
+    return Change(message.id, Status.QUEUED, {"due_at": due_at, "error_code": code, "error_text": text})

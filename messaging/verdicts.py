@@ -1,0 +1,105 @@
+"""What an answer, or an error instead of one, means for the messages of a request and for the account.
+
+Decides and writes nothing: the tables of errors and their consequences are here, whoever has the database does them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from providers import errors
+from providers.types import Outcome, Problem, SendResult, Status
+
+from . import ledger
+from .backlog import Waiting
+from .ledger import Change
+
+MAX_ATTEMPTS = 100  # with the waits below about a day
+BACKOFF = 4.0  # seconds before the first retry; doubled each time
+LONGEST = 900.0  # seconds between two attempts
+AGAIN = 1.0  # seconds that a provider who asks to wait is left alone where it does not say how long
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``changes``: one for each message. ``back``: the ids of those whose hand-over settled nothing.
+
+    ``hold``: seconds without a request; ``pause``: the error that stops the account; ``down``: why nothing gets
+    through; ``up``: something did.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    back: list[int] = field(default_factory=list)
+    hold: float | None = None
+    pause: errors.ProviderError | None = None
+    down: str = ""
+    up: bool = False
+
+
+def of_result(
+    messages: Sequence[Waiting], result: SendResult, now: datetime, poll_after: float | None, ask: datetime | None
+) -> Verdict:
+    """``poll_after``: seconds until a status is worth asking for; ``ask``: when to ask for what became uncertain."""
+    poll_at = now + timedelta(seconds=poll_after) if poll_after else None
+    changes = [_of_outcome(m, o, now, poll_at, ask) for m, o in zip(messages, result.outcomes, strict=True)]
+    return Verdict(changes, [c.id for c in changes if c.to is Status.UNCERTAIN], up=True)
+
+
+def of_error(messages: Sequence[Waiting], error: errors.ProviderError, now: datetime, ask: datetime | None) -> Verdict:
+    reason = {"error_code": error.code[:64], "error_text": str(error)[:300]}
+    ids = [m.id for m in messages]
+    if error.maybe_taken:
+        changes = [_ended(m, Status.UNCERTAIN, {**reason, "poll_at": ask}) for m in messages]
+        return Verdict(changes, ids)
+    if error.scope == "account":
+        # says nothing about the messages: their attempts do not count
+        changes = [Change(m.id, Status.QUEUED, reason) for m in messages]
+        if not error.retry:
+            return Verdict(changes, ids, pause=error)
+        wait = error.retry_after if error.retry_after is not None else AGAIN
+        return Verdict(changes, ids, hold=wait, down=str(error) if isinstance(error, errors.Unavailable) else "")
+    if error.retry:
+        return Verdict([_again(m, reason, now) for m in messages], ids, down=str(error))
+    if len(messages) > 1:
+        # the request was refused as a whole: halved until the one that is to blame stands alone
+        half = (len(messages) + 1) // 2
+        return Verdict([Change(m.id, Status.QUEUED, {**reason, "batch_limit": half}) for m in messages], ids, up=True)
+    return Verdict([_ended(m, Status.FAILED, {**reason, "done_at": now}) for m in messages], up=True)
+
+
+def backoff(attempts: int) -> timedelta:
+    """Doubling from BACKOFF to LONGEST, give or take a quarter."""
+    return timedelta(seconds=min(LONGEST, BACKOFF * 2 ** min(attempts, 20)) * random.uniform(0.75, 1.25))
+
+
+def _again(m: Waiting, reason: dict[str, Any], now: datetime) -> Change:
+    if m.attempts + 1 >= MAX_ATTEMPTS:
+        return _ended(m, Status.FAILED, {**reason, "done_at": now})
+    return Change(m.id, Status.QUEUED, {**reason, "attempts": m.attempts + 1, "due_at": now + backoff(m.attempts)})
+
+
+def _ended(m: Waiting, to: Status, values: dict[str, Any]) -> Change:
+    return Change(m.id, to, {"attempts": m.attempts + 1, **values})
+
+
+def _of_outcome(m: Waiting, outcome: Outcome, now: datetime, poll_at: datetime | None, ask: datetime | None) -> Change:
+    problem = outcome.problem or Problem("")
+    to = outcome.status if outcome.status in (Status.FAILED, Status.DELIVERED, Status.UNCERTAIN) else Status.SENT
+    values: dict[str, Any] = {
+        "provider_id": outcome.provider_id[:100],
+        "provider_group": outcome.group[:100],
+        "provider_status": outcome.status.value,
+        "cost": outcome.cost,
+        "error_code": problem.code[:64],
+        "error_text": problem.text[:300],
+        "sent_at": now if outcome.taken else None,
+        "done_at": now if to in ledger.FINAL else None,
+        "poll_at": {Status.SENT: poll_at, Status.UNCERTAIN: ask}.get(to),
+    }
+    if outcome.device:
+        values |= {"device": outcome.device[:40], "sim": outcome.sim}
+    return _ended(m, to, values)
