@@ -7,7 +7,7 @@ compiled expression, so a hundred thousand pasted numbers can be checked while a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ _TYPES = (
 class _Region(NamedTuple):
     """One of the regions that share a country code. ``leading``: how its numbers begin, where that decides."""
 
+    name: str
     leading: re.Pattern[str] | None
     numbers: re.Pattern[str]
 
@@ -59,6 +60,21 @@ def is_likely(number: str) -> bool:
     return False
 
 
+def region_of(number: str) -> str | None:
+    """The region (``EE``) that a number (``+`` and digits) belongs to by its first digits, or whose plan has it."""
+    start, regions, _ = _plan(number[1:4])
+    for region in regions:
+        belongs = region.leading.match if region.leading else region.numbers.fullmatch
+        if belongs(number, start):
+            return region.name
+    return None
+
+
+def regions(first_digits: str) -> tuple[str, ...]:
+    """The regions that share the country code with which ``first_digits`` (three of them) begin, the main one first."""
+    return tuple(region.name for region in _plan(first_digits).regions)
+
+
 def without_trunk_prefix(number: str) -> str:
     """``+4407911123456`` (from ``+44 (0)7911…``) as ``+447911123456``, if that is likely; else the number as it is."""
     plan = _plan(number[1:4])
@@ -81,16 +97,16 @@ def _plan(first_digits: str) -> _Plan:
     return _UNKNOWN
 
 
-def _country_plan(code: int, names: Iterable[str], start: int) -> _Plan:
+def _country_plan(code: int, names: Collection[str], start: int) -> _Plan:
     found = [PhoneMetadata.metadata_for_region_or_calling_code(code, name) for name in names]
     trunk = found[0].national_prefix_for_parsing
-    return _Plan(start, tuple(map(_region, found)), re.compile(trunk) if trunk else None)
+    return _Plan(start, tuple(map(_region, names, found)), re.compile(trunk) if trunk else None)
 
 
-def _region(metadata: PhoneMetadata) -> _Region:
+def _region(name: str, metadata: PhoneMetadata) -> _Region:
     types = (getattr(metadata, name) for name in _TYPES)
     patterns = "|".join(
         f"(?:{desc.national_number_pattern})" for desc in types if desc and desc.national_number_pattern
     )
     numbers = re.compile(rf"(?=(?:{metadata.general_desc.national_number_pattern})\Z)(?:{patterns})")
-    return _Region(re.compile(metadata.leading_digits) if metadata.leading_digits else None, numbers)
+    return _Region(name, re.compile(metadata.leading_digits) if metadata.leading_digits else None, numbers)
