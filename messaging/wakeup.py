@@ -27,5 +27,9 @@ def poll(account_id: int) -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.poll", account_id))
 
 
+def probe(account_id: int) -> None:
+    transaction.on_commit(lambda: async_task("providers.probing.probe", account_id))
+
+
 def beat() -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.beat"))

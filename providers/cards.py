@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from . import health, pacing, registry, tasks
+from . import health, pacing, probing, registry
 from .base import Adapter
 from .health import Health
 from .models import ProviderAccount
@@ -34,22 +34,6 @@ def kind(adapter: type[Adapter]) -> Kind:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """``held_until``: the next request waits for the rate limit until then. ``out_of_reach``: the callback URL
-    is this machine's own while the provider is not on it."""
-
-    account: ProviderAccount
-    kind: Kind | None
-    health: Health
-    limits: tuple[Rate, ...]
-    held_until: datetime | None
-    callback: bool
-    webhooks: bool
-    testable: bool
-    out_of_reach: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
     """``used``: requests in the last ``rate.seconds``."""
 
@@ -57,20 +41,35 @@ class Window:
     used: int
 
 
+@dataclass(frozen=True, slots=True)
+class Card:
+    """``held_until``: the next request waits for the rate limit until then. ``out_of_reach``: the callback URL
+    is this machine's own while the provider is not on it."""
+
+    account: ProviderAccount
+    kind: Kind | None
+    health: Health
+    limits: tuple[Window, ...]
+    held_until: datetime | None
+    callback: bool
+    webhooks: bool
+    testable: bool
+    out_of_reach: bool
+
+
 def card(account: ProviderAccount) -> Card:
     """No query, if ``pace`` is fetched."""
     adapter = registry.adapter_class(account.kind) if account.kind in registry.kinds() else None
-    limits = account.windows if adapter else ()
     supports = adapter.supports if adapter else frozenset()
     return Card(
         account=account,
         kind=kind(adapter) if adapter else None,
         health=health.of(account),
-        limits=limits,
+        limits=_windows(account) if adapter else (),
         held_until=_held_until(account),
         callback=bool(CALLED_BACK & supports),
         webhooks=Feature.WEBHOOKS in supports,
-        testable=adapter is not None and tasks.question(adapter) is not None,
+        testable=adapter is not None and probing.question(adapter) is not None,
         out_of_reach=_is_near(account.callback_url) and not _is_near(account.base_url),
     )
 
@@ -84,8 +83,8 @@ def _is_near(url: str) -> bool:
     return (urlsplit(url).hostname or "").startswith(NEAR)
 
 
-def windows(account: ProviderAccount) -> list[Window]:
-    """The limits, with what is used of each."""
-    if account.kind not in registry.kinds():
-        return []
-    return [Window(rate, used) for rate, used in pacing.used(account, account.windows).items()]
+def _windows(account: ProviderAccount) -> tuple[Window, ...]:
+    """The limits, with what is used of each by this machine's clock."""
+    pace = getattr(account, "pace", None)
+    log = pacing.Log(account.windows, pace.log if pace else "")
+    return tuple(Window(rate, used) for rate, used in log.used(time.time()).items())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -112,20 +114,65 @@ class ProviderAccount(models.Model):
         self.hints = {name: value[-4:] for name, value in self.credentials.items() if name in secret and len(value) > 8}
 
     def saw_credits(self, balance: Credits | None) -> None:
-        """Keep what the provider said is left."""
+        """Keep what the provider said is left. What is not empty lifts a pause by an error."""
         if balance is None:
             return
         self.credits, self.credits_unlimited = balance.amount, balance.unlimited
         self.credits_seen_at = timezone.now()
         self.save(update_fields=["credits", "credits_unlimited", "credits_seen_at"])
+        if balance.amount is None or balance.amount > 0:
+            self.recover()
 
-    def pause(self, reason: str) -> None:
-        self.paused_reason, self.paused_at = reason[:300], timezone.now()
-        self.save(update_fields=["paused_reason", "paused_at", "updated_at"])
+    def pause(self, reason: str, code: str = "") -> None:
+        """Send nothing until it is resumed: by an operator (no ``code``), or because of an error for the whole account
+        (its code). Such an error never takes the place of another pause; see probing.py for how it ends."""
+        if not code:
+            self._set(paused_reason=_kept(reason), paused_code="", paused_at=timezone.now(), probe_at=None)
+            return
+        now = timezone.now()
+        self._set(
+            Q(paused_reason=""),
+            paused_reason=_kept(reason),
+            paused_code=code[:64],
+            paused_at=now,
+            probe_at=now + self.until_probe(self.probes),
+        )
+
+    def still_paused(self, reason: str, code: str) -> None:
+        """A probe found this wrong by now; the pause by an error goes on."""
+        self._set(~Q(paused_code=""), paused_reason=_kept(reason), paused_code=code[:64])
 
     def resume(self) -> None:
-        self.paused_reason, self.paused_at = "", None
-        self.save(update_fields=["paused_reason", "paused_at", "updated_at"])
+        self._set(paused_reason="", paused_code="", paused_at=None, probe_at=None, probes=0)
+
+    def recover(self) -> bool:
+        """Resume if an error paused it, because that is probably mended; an operator's pause stays. True: it resumed.
+
+        ``probes`` are kept until a message gets through."""
+        nothing = {"paused_reason": "", "paused_code": "", "paused_at": None, "probe_at": None}
+        return bool(self.paused_code) and self._set(~Q(paused_code=""), **nothing)
+
+    def saw_success(self) -> None:
+        """A request got through: the account is up, and whatever paused it is mended. Free where nothing was wrong."""
+        if (self.down_since or self.probes) and not self.paused_reason:
+            self._set(Q(paused_reason=""), down_since=None, down_reason="", probes=0)
+
+    def saw_failure(self, reason: str) -> None:
+        """No request gets through. Keeps when that began and why; free where it is known."""
+        if not self.down_since:
+            self._set(Q(down_since=None), down_since=timezone.now(), down_reason=_kept(reason))
+
+    @staticmethod
+    def until_probe(probes: int) -> timedelta:
+        """A minute, doubled with each probe, an hour at most."""
+        return timedelta(minutes=min(60, 2 ** min(probes, 6)))
+
+    def _set(self, condition: Q | None = None, **values: Any) -> bool:
+        """Set columns if the stored row meets the condition, so that several workers agree; then see what is stored."""
+        rows = ProviderAccount.objects.filter(condition or Q(), pk=self.pk)
+        mine = bool(rows.update(**values, updated_at=timezone.now()))
+        self.refresh_from_db(fields=list(values))  # not updated_at: by that a lane sees that it is to look again
+        return mine
 
 
 class Pace(models.Model):
@@ -169,3 +216,8 @@ class Exchange(models.Model):
 def pretty_amount(amount: Decimal) -> str:
     """1229, 0.01, 98.5: no trailing zeros and no exponent."""
     return f"{amount.normalize():f}"
+
+
+def _kept(reason: str) -> str:
+    """As a column takes it: providers send NUL, PostgreSQL keeps none."""
+    return reason.replace("\x00", "\ufffd")[:300]

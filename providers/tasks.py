@@ -15,11 +15,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_q.tasks import async_task
 
-from .base import Adapter
 from .encryption import Locked
 from .errors import ProviderError
 from .models import ProviderAccount, pretty_amount
-from .types import AccountInfo, DeviceInfo, Feature, GetAccount, ListDevices, RegisterWebhook, Trace, WebhookInfo
+from .probing import question
+from .types import AccountInfo, DeviceInfo, RegisterWebhook, Trace, WebhookInfo
 
 KEPT = 900  # seconds that an answer can be seen
 PATIENCE = 20  # seconds until a page says that no worker took it
@@ -41,13 +41,6 @@ class Check:
     @property
     def late(self) -> bool:
         return self.waiting and (timezone.now() - self.at).total_seconds() > PATIENCE
-
-
-def question(kind: type[Adapter]) -> GetAccount | ListDevices | None:
-    """What can be asked without sending anything. None: this wire has no such request."""
-    if Feature.CREDITS in kind.supports:
-        return GetAccount()
-    return ListDevices() if Feature.DEVICES in kind.supports else None
 
 
 def last(account_id: int) -> Check | None:
@@ -95,9 +88,12 @@ def _ask(account: ProviderAccount, traces: list[Trace]) -> str:
         return _("This kind of account has no way to ask without sending. Send a test message instead.")
     answer: AccountInfo | tuple[DeviceInfo, ...] = account.adapter().call(asked, traces)
     if isinstance(answer, tuple):
+        account.recover()
         words = ngettext("The key is right: %d phone is there.", "The key is right: %d phones are there.", len(answer))
         return words % len(answer)
     account.saw_credits(answer.credits)
+    if answer.credits is None:
+        account.recover()
     return " ".join((_("The key is right."), _left(answer)))
 
 

@@ -15,9 +15,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.middleware import HtmxDetails
 
-from . import cards, registry, tasks
+from . import cards, probing, registry, tasks
 from .encryption import Locked
-from .forms import AccountForm
+from .forms import PREFIX, AccountForm
 from .models import ProviderAccount
 from .types import Feature
 
@@ -72,8 +72,10 @@ def account(request: HttpRequest, pk: int) -> HttpResponse:
         if form is None:
             return render(request, "403.html", status=403)
         if form.is_valid():
-            form.save()
-            messages.success(request, _("The changes are saved."))
+            saved = form.save()
+            resumed = _has_new_access(form) and saved.recover()
+            said = _("The changes are saved, and %s sends again.") % saved if resumed else _("The changes are saved.")
+            messages.success(request, said)
             return redirect("providers-account", pk)
     context = {"form": form, "locked": locked, **_detail(pk)}
     return render(request, "providers/account.html", context)
@@ -86,9 +88,13 @@ def _detail(pk: int) -> dict[str, Any]:
         "account": row,
         "card": cards.card(row),
         "check": tasks.last(pk),
-        "windows": cards.windows(row),
         "in_use": _in_use(row),
     }
+
+
+def _has_new_access(form: AccountForm) -> bool:
+    """Whether the address or a credential is another one now, so that what paused the account may be mended."""
+    return any(name == "base_url" or name.startswith(PREFIX) for name in form.changed_data)
 
 
 def _is_locked(row: ProviderAccount) -> bool:
@@ -116,7 +122,7 @@ def test(request: Request, pk: int) -> HttpResponse:
     """POST starts a test of the connection; GET is the fragment that fills in when a worker has answered."""
     row = get_object_or_404(unread, pk=pk)
     if request.method == "POST":
-        if row.kind not in registry.kinds() or tasks.question(row.kind_class) is None:
+        if row.kind not in registry.kinds() or probing.question(row.kind_class) is None:
             raise Http404
         return _started(request, row, tasks.check)
     return _check(request, row, tasks.last(pk))

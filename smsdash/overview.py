@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from messaging import waiting
 from messaging.ledger import WAITING
 from messaging.models import Message, Tally
 from providers import health
@@ -64,6 +65,7 @@ class AccountState:
     account: ProviderAccount
     health: Health
     sent: int  # in the last 24 hours
+    waiting: int
     lasts: str  # how long the credits will, at that pace; empty: cannot be told
 
 
@@ -155,8 +157,11 @@ def accounts(rows: Sequence[Tally]) -> list[AccountState]:
     for row in rows:
         if row.status in OUT:
             sent[row.account_id] += row.n
+    queues = waiting.by_account()
     states = [
-        AccountState(account, health.of(account), sent[account.pk], _lasts(account, sent[account.pk]))
+        AccountState(
+            account, health.of(account), sent[account.pk], queues.get(account.pk, 0), _lasts(account, sent[account.pk])
+        )
         for account in ProviderAccount.objects.defer("credentials")
     ]
     urgency = ("bad", "warn", "quiet", "ok")

@@ -257,7 +257,7 @@ def test_the_overview_asks_the_same_few_questions_however_much_there_is(
     for index in range(min(n, 5)):
         sent(account(f"Account {index}"), delivered=n, failed=n)
     client = signed_in()
-    with django_assert_num_queries(7) as asked:  # session, person, version × 2, counts, failures, accounts
+    with django_assert_num_queries(8) as asked:  # session, person, version × 2, counts, failures, what waits, accounts
         client.get("/")
     assert not any("count(" in query["sql"].lower() for query in asked)
 

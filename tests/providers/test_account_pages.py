@@ -16,8 +16,8 @@ from django_q.models import OrmQ
 from messaging import ledger
 from messaging.models import Message
 from providers import pacing, registry, tasks
-from providers.models import Exchange, ProviderAccount
-from providers.types import Feature, Rate
+from providers.models import ProviderAccount
+from providers.types import Feature
 from tests.base import account, person, signed_in
 
 pytestmark = pytest.mark.django_db
@@ -73,7 +73,7 @@ def test_the_list_shows_how_each_account_is_doing(client: Client) -> None:
 
 def test_the_list_tells_when_the_rate_limit_holds_it_back(client: Client) -> None:
     row = account()
-    pacing.hold(row, 300, [Rate(10, 1)])
+    pacing.hold(row, 300)
     assert "The rate limit is used up" in text_of(client, "/accounts/")
 
 
@@ -83,7 +83,7 @@ def test_the_list_asks_four_questions_however_many_accounts(
 ) -> None:
     for index in range(n):
         account(f"Account {index}")
-    with django_assert_num_queries(4):  # session, person, accounts, windows
+    with django_assert_num_queries(4):  # session, person, accounts with their paces, what waits
         client.get("/accounts/")
 
 
@@ -230,13 +230,11 @@ def test_editing_does_not_undo_a_pause_that_came_meanwhile(client: Client, monke
 
 def test_the_page_asks_a_known_number_of_questions(client: Client, django_assert_num_queries: Callable) -> None:
     row = account()
-    Exchange.objects.bulk_create(
-        Exchange(account=row, at=timezone.now(), verb="send", method="POST", url="x") for _ in range(30)
-    )
-    # session, person; row, windows, credentials; the same two again; the last test; used; what is in its way × 3
-    with django_assert_num_queries(12):
+    pacing.reserve(row, row.windows, 3, urgent=True)
+    # session, person; row, credentials; the row as stored, what is in its way × 4; what waits
+    with django_assert_num_queries(10):
         response = client.get(f"/accounts/{row.pk}/")
-    assert [window.used for window in response.context["windows"]] == [10]
+    assert [window.used for window in response.context["card"].limits] == [3]
 
 
 # --- A lost key --------------------------------------------------------------------------------------
