@@ -13,7 +13,7 @@ from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
-from . import dispatch, leases, ledger, wakeup
+from . import dispatch, leases, ledger, rerouting, wakeup
 from .ledger import Change
 from .models import Campaign, Message
 
@@ -36,6 +36,10 @@ def tick() -> None:
     for pk in probing.due():
         if _not_lately("probe", pk):
             wakeup.probe(pk)
+    rerouting.give_chances()
+    for pk in rerouting.due():
+        if _not_lately("reroute", pk):
+            wakeup.reroute(pk)
     stuck = timezone.now() - timedelta(seconds=AGAIN)
     for pk in Campaign.objects.filter(expanded__lt=F("total"), created_at__lt=stuck).values_list("pk", flat=True):
         if _not_lately("expand", pk):

@@ -109,7 +109,10 @@ class Campaign(models.Model):
     class Meta:
         verbose_name = _("campaign")
         verbose_name_plural = _("campaigns")
-        indexes = [models.Index(fields=["created_at"], condition=~Q(total=models.F("expanded")), name="campaign_open")]
+        indexes = [
+            models.Index(fields=["created_at"], condition=~Q(total=models.F("expanded")), name="campaign_open"),
+            models.Index(fields=["finish_by"], name="campaign_deadline", condition=Q(finish_by__isnull=False)),
+        ]
 
     def __str__(self) -> str:
         return self.name or self.text[:40]
@@ -178,6 +181,11 @@ class Message(models.Model):
                 fields=["expires_at"],
                 name="message_expiry",
                 condition=Q(status__in=("scheduled", "queued"), expires_at__isnull=False),
+            ),
+            models.Index(
+                fields=["account", "route", "due_at"],
+                name="message_by_route",
+                condition=Q(status__in=("scheduled", "queued"), route__isnull=False),
             ),
             models.Index(fields=["resend_of"], name="message_resends", condition=Q(resend_of__isnull=False)),
             models.Index(fields=["account", "poll_at"], name="message_polls", condition=Q(poll_at__isnull=False)),

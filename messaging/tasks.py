@@ -15,7 +15,7 @@ from typing import ParamSpec
 from django.conf import settings
 from django.utils import timezone
 
-from . import campaigns, polling
+from . import campaigns, polling, rerouting, wakeup
 from .drain import drain as run_drain
 from .drain import stopping
 from .models import Worker
@@ -66,6 +66,12 @@ def expand(campaign_id: int) -> None:
 @makes_progress
 def poll(account_id: int) -> None:
     polling.poll(account_id)
+
+
+@makes_progress
+def reroute(route_id: int) -> None:
+    if rerouting.balance(route_id):
+        wakeup.reroute(route_id)
 
 
 @makes_progress

@@ -31,5 +31,9 @@ def probe(account_id: int) -> None:
     transaction.on_commit(lambda: async_task("providers.probing.probe", account_id))
 
 
+def reroute(route_id: int) -> None:
+    transaction.on_commit(lambda: async_task("messaging.tasks.reroute", route_id))
+
+
 def beat() -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.beat"))

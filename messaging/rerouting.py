@@ -1,0 +1,240 @@
+"""Moving what waits on a route from an account that cannot send, or that would be late, to those that can.
+
+Only what surely was not handed over is moved, and only behind the gate of the accounts (gate.py). Whatever was moved
+stays where it is unless that account fails as well, or would be late itself.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import Least, Length
+from django.utils import timezone
+
+from providers import pacing
+from providers.errors import BadAnswer, Uncertain
+from providers.models import ProviderAccount
+from providers.types import Status
+
+from . import gate, ledger, routes, wakeup
+from .models import Attempt, Campaign, Message, Route, RouteMember, Tally
+
+SLICE = 5_000  # messages that are moved in one transaction
+SOON = timedelta(minutes=1)  # what is scheduled for later than that stays: the account may be back by then
+FILL = 0.9  # of what an account can send in time is given to it, so that it is not late in its turn
+RETRY = timedelta(minutes=5)  # after so long an account that is down, and that nobody tries, gets another chance
+MOVABLE = (Status.SCHEDULED.value, Status.QUEUED.value)
+UNKNOWN = (Uncertain.default_code, BadAnswer.default_code, "worker_lost")  # and 5xx: codes of unknown outcomes
+
+
+class Row(NamedTuple):
+    id: int
+    number: str
+    type: str
+    sender: str
+    due_at: datetime
+    status: str
+    created_at: datetime
+    length: int
+
+
+Place = tuple[datetime, int]  # how far a queue was looked through: due_at and id
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC), 0
+
+
+def due() -> list[int]:
+    """The routes for which ``balance`` may have something to do."""
+    on_route: dict[int, set[int]] = defaultdict(set)
+    for route, account in RouteMember.objects.values_list("route_id", "account_id"):
+        on_route[route].add(account)
+    if not on_route:
+        return []
+    broken = _broken()
+    saved = [route for route, accounts in on_route.items() if accounts - broken]
+    stuck = _waiting(timezone.now()).filter(route=OuterRef("pk"), account_id__in=broken)
+    stranded = Route.objects.filter(Exists(stuck), pk__in=saved).values_list("pk", flat=True) if broken else []
+    return sorted({*stranded, *_in_a_hurry().filter(route__in=saved).values_list("route_id", flat=True)})
+
+
+def balance(route_id: int, seconds: float = 20.0) -> bool:
+    """Empty the accounts that cannot send, then help those that would be late. True: not done after ``seconds``."""
+    route = Route.objects.filter(pk=route_id).first()
+    if route is None:
+        return False
+    end = time.monotonic() + seconds
+    for account in sorted(_broken()):
+        _rescue(route, account, end)
+    for campaign in _in_a_hurry().filter(route=route).order_by("finish_by").only("id", "finish_by"):
+        _help(route, campaign, end)
+    return time.monotonic() >= end
+
+
+def give_chances() -> None:
+    """Forget that accounts of routes are down when they have nothing left by which they could show that they are up."""
+    waiting = Message.objects.filter(account=OuterRef("pk"), status=Status.QUEUED)
+    on_route = RouteMember.objects.filter(account=OuterRef("pk"))
+    idle = ProviderAccount.objects.filter(~Exists(waiting), Exists(on_route), down_since__lt=timezone.now() - RETRY)
+    if found := list(idle.values_list("pk", flat=True)):
+        up = {"down_since": None, "down_reason": "", "updated_at": timezone.now()}
+        ProviderAccount.objects.filter(pk__in=found).update(**up)
+
+
+# --- Accounts that cannot send -----------------------------------------------------------------------
+
+
+def _broken() -> set[int]:
+    accounts = ProviderAccount.objects.defer("credentials")
+    return {account.pk for account in accounts if not routes.can_send(account)}
+
+
+def _rescue(route: Route, source: int, end: float) -> None:
+    """Move the route's messages from an account that cannot send, those that wait longest first."""
+    after: Place | None = BEGINNING
+    moved = 0
+    rows = _waiting(timezone.now()).filter(account_id=source, route=route)
+    if not rows.exists():
+        return
+    while after is not None and time.monotonic() < end:
+        members = routes.now(route)
+        ready = {member.account_id for member in members if routes.can_send(member.account)} - {source}
+        if not ready or not _is_broken(source):
+            return
+        with gate.closed({source, *ready}) as flying:
+            found = _slice(rows.order_by("due_at", "id").filter(_later(after)), SLICE)
+            rules = routes.Rules(route, members, offset=moved)
+            moves = _assign(rules, found, {m.account_id: m for m in members if m.account_id in ready}, flying)
+            _move(source, moves)
+        moved += sum(map(len, moves.values()))
+        after = (found[-1].due_at, found[-1].id) if len(found) == SLICE else None
+
+
+def _is_broken(account_id: int) -> bool:
+    return not routes.can_send(ProviderAccount.objects.defer("credentials").get(pk=account_id))
+
+
+def _later(after: Place) -> Q:
+    return Q(due_at__gte=after[0]) & (Q(due_at__gt=after[0]) | Q(pk__gt=after[1]))
+
+
+# --- Campaigns that would be late --------------------------------------------------------------------
+
+
+def _in_a_hurry() -> QuerySet[Campaign]:
+    """Campaigns on a route that should be finished at some time to come, and have messages in a queue."""
+    queued = Tally.objects.filter(account_id=0, campaign_id=OuterRef("pk"), hour=0, status=Status.QUEUED, n__gt=0)
+    return Campaign.objects.filter(Exists(queued), finish_by__gt=timezone.now(), route__isnull=False)
+
+
+def _help(route: Route, campaign: Campaign, end: float) -> None:
+    """Move what its accounts cannot send by ``finish_by``, from the end of their queues, to accounts with room."""
+    assert campaign.finish_by is not None
+    seconds = (campaign.finish_by - timezone.now()).total_seconds()
+    members = [member for member in routes.now(route) if routes.can_send(member.account)]
+    queued = _queued(member.account_id for member in members)
+    capacity = {member.account_id: in_time(member.account, seconds) for member in members}
+    room = {pk: math.floor(min(capacity[pk] * FILL - queued[pk], 1e9)) for pk in capacity}
+    for source in capacity:
+        surplus = math.ceil(max(0.0, queued[source] - capacity[source]))
+        while surplus > 0 and time.monotonic() < end:
+            moved = _hand_on(route, campaign, source, members, room, min(surplus, SLICE))
+            surplus = surplus - moved if moved else 0
+
+
+def _hand_on(
+    route: Route, campaign: Campaign, source: int, members: Sequence[RouteMember], room: dict[int, int], most: int
+) -> int:
+    """Move at most ``most`` messages of a campaign to accounts with room, which shrinks. Returns how many."""
+    others = {m.account_id: m for m in members if m.account_id != source and room[m.account_id] > 0}
+    if not others:
+        return 0
+    waiting = _waiting(timezone.now()).filter(account_id=source, route=route, campaign=campaign, status=Status.QUEUED)
+    with gate.closed({source, *others}) as flying:
+        found = _slice(waiting.order_by("-due_at", "-id"), most)
+        moves = _assign(routes.Rules(route, members), found, others, flying, room)
+        _move(source, moves)
+    return sum(map(len, moves.values()))
+
+
+def in_time(account: ProviderAccount, seconds: float) -> float:
+    """How many messages the account's rate limits let through in the next ``seconds``, the tightest of them."""
+    places = (
+        rate.limit * seconds / rate.seconds if seconds >= rate.seconds else rate.limit - used
+        for rate, used in pacing.used(account, account.windows).items()
+    )
+    return max(0.0, min(places, default=math.inf)) * account.kind_class.max_batch
+
+
+def _queued(accounts: Iterable[int]) -> dict[int, int]:
+    """How many wait in the queues of these accounts, by the kept counts."""
+    ids = list(accounts)
+    counts = Tally.objects.filter(account_id__in=ids, campaign_id=0, hour=0, status=Status.QUEUED)
+    return dict.fromkeys(ids, 0) | dict(counts.values_list("account_id", "n"))
+
+
+# --- What may be moved, where to, and the move -------------------------------------------------------
+
+
+def _waiting(now: datetime) -> QuerySet[Message]:
+    """What waits on a route: in a queue, or soon to be."""
+    soon = Q(status=Status.QUEUED) | Q(due_at__lte=now + SOON)
+    return Message.objects.filter(soon, status__in=MOVABLE, route__isnull=False)
+
+
+def _slice(rows: QuerySet[Message], most: int) -> list[Row]:
+    """Locked, and without those of which somebody may have taken an earlier attempt."""
+    unknown = Attempt.objects.filter(
+        Q(error_code__in=UNKNOWN) | Q(error_code__regex=r"^5\d\d$"), message=OuterRef("pk")
+    )
+    untouched = rows.filter(~Exists(unknown), provider_id="").select_for_update(of=("self",))
+    columns = ("id", "number", "type", "sender", "due_at", "status", "created_at", Length("text"))
+    return [Row(*row) for row in untouched.values_list(*columns)[:most]]
+
+
+def _assign(
+    rules: routes.Rules,
+    rows: Iterable[Row],
+    members: Mapping[int, RouteMember],
+    flying: Container[int],
+    room: dict[int, int] | None = None,
+) -> dict[int, list[Row]]:
+    """The rows by the account that is to have them, of these ``members``. What suits none, or flies, is left out."""
+    moves: dict[int, list[Row]] = defaultdict(list)
+    able: dict[tuple[str, bool, int], Collection[int]] = {}
+    for row in rows:
+        if row.id in flying:
+            continue
+        key = (row.type, bool(row.sender), row.length)
+        if key not in able:
+            need = routes.need(row.type, row.sender)
+            able[key] = {pk for pk, m in members.items() if routes.able(m.account, need, row.length)}
+        fit = able[key] if room is None else {pk for pk in able[key] if room[pk] > 0}
+        target = rules.pick(row.number, fit)
+        if target is not None:
+            moves[target].append(row)
+            if room is not None:
+                room[target] -= 1
+    return moves
+
+
+def _move(source: int, moves: Mapping[int, Sequence[Row]]) -> None:
+    """Give the rows to other accounts, with the kept counts: an UPDATE for each account. What was put off for another
+    attempt goes at once. In the gate's transaction."""
+    now = timezone.now()
+    at_once = Case(When(status=Status.QUEUED, then=Least(F("due_at"), Value(now))), default=F("due_at"))
+    afresh = {"device": "", "sim": None, "batch_limit": None, "error_code": "", "error_text": ""}
+    for target, rows in moves.items():
+        ids = [row.id for row in rows]
+        Message.objects.filter(pk__in=ids).update(account_id=target, due_at=at_once, **afresh)
+        wakeup.drain(target)
+    ledger.count(
+        (account, None, row.created_at, row.status, n)
+        for target, rows in moves.items()
+        for row in rows
+        for account, n in ((source, -1), (target, 1))
+    )
