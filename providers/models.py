@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from datetime import timedelta
+import zoneinfo
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from . import registry
 from .base import Adapter
 from .encryption import EncryptedJSONField
+from .hours import parse as parse_hours
 from .types import Account, Credits, Feature, Rate
 
 
@@ -75,6 +77,12 @@ class ProviderAccount(models.Model):
             self.rates = [str(Rate.parse(rate)) for rate in self.rates]
         except ValueError as error:
             raise ValidationError({"rates": str(error)}) from error
+        try:
+            self.hours = str(parse_hours(self.hours))
+        except ValueError as error:
+            raise ValidationError({"hours": str(error)}) from error
+        if self.zone and self.zone not in zoneinfo.available_timezones():
+            raise ValidationError({"zone": _("There is no such time zone. Write it as Europe/Tallinn.")})
 
     @property
     def kind_class(self) -> type[Adapter]:
@@ -91,6 +99,15 @@ class ProviderAccount(models.Model):
     def windows(self) -> tuple[Rate, ...]:
         """The rate limits in force, all at once."""
         return tuple(Rate.parse(rate) for rate in self.rates) or self.kind_class.rates
+
+    @property
+    def clock(self) -> tzinfo:
+        """The one that the sending hours are meant by."""
+        return zoneinfo.ZoneInfo(self.zone) if self.zone else timezone.get_default_timezone()
+
+    def opening(self, moment: datetime) -> datetime:
+        """``moment`` itself if it lies within the sending hours, else the next moment that does."""
+        return parse_hours(self.hours).opening(moment, self.clock)
 
     @property
     def balance(self) -> Credits | None:
