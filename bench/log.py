@@ -34,7 +34,7 @@ SMALLER = 10  # times fewer rows, for comparison
 
 # An account of four, a status of eight (one message in 5,000 is uncertain, in one block of an old week), any number.
 _FILL = """
-WITH RECURSIVE numbered(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbered WHERE n < %(rows)s)
+WITH RECURSIVE numbered(n) AS (SELECT CAST(1 AS bigint) UNION ALL SELECT n + 1 FROM numbered WHERE n < %(rows)s)
 INSERT INTO messaging_message (account_id, campaign_id, number, text, sender, type, attachments, segments, status,
     priority, due_at, attempts, provider_id, provider_group, provider_status, device, error_code, error_text, polls,
     created_at)

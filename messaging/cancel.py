@@ -8,8 +8,9 @@ from django.utils import timezone
 
 from providers.types import Status
 
-from . import ledger
+from . import gate, ledger
 from .ledger import Change
+from .models import Message
 
 CANCELABLE = ledger.FROM[Status.CANCELED]
 
@@ -20,4 +21,9 @@ def cancel(ids: Iterable[int], by: str) -> int:
     ``by``: who, for the message's page.
     """
     reason = {"error_code": "canceled", "error_text": f"Canceled by {by}."[:300], "done_at": timezone.now()}
-    return len(ledger.apply(Change(pk, Status.CANCELED, reason) for pk in ids))
+    waiting = Message.objects.filter(pk__in=list(ids), status__in=CANCELABLE)
+    accounts = set(waiting.values_list("account_id", flat=True))
+    with gate.closed(accounts) as flying:
+        # read again: one that was moved to another account in between waits behind a gate that is open
+        here = waiting.filter(account_id__in=accounts).values_list("pk", flat=True)
+        return len(ledger.apply(Change(pk, Status.CANCELED, reason) for pk in here if pk not in flying))

@@ -13,7 +13,7 @@ from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
-from . import dispatch, leases, ledger, rerouting, wakeup
+from . import bulk, dispatch, leases, ledger, rerouting, wakeup
 from .ledger import Change
 from .models import Campaign, Message
 
@@ -30,6 +30,9 @@ def tick() -> None:
         clear_up(pk)
     for pk in accounts_due():
         wake(pk)
+    for pk in bulk.abandoned():
+        if _not_lately("bulk", pk):
+            wakeup.bulk(pk, "")
     for pk in accounts_to_poll():
         if _not_lately("poll", pk):
             wakeup.poll(pk)

@@ -24,7 +24,7 @@ def count_as_sent(ids: Iterable[int], by: str) -> int:
 
 def send_again(ids: Iterable[int]) -> int:
     """The operator asks for it, knowing that they may arrive twice. Returns how many were queued again."""
-    again = {"due_at": timezone.now(), "error_code": "", "error_text": ""}
+    again = {"due_at": timezone.now(), "poll_at": None, "error_code": "", "error_text": ""}
     moved = _settle(ids, Status.QUEUED, again)
     for account in Message.objects.filter(pk__in=moved).values_list("account_id", flat=True).distinct():
         wakeup.drain(account)

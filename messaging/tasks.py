@@ -15,6 +15,7 @@ from typing import ParamSpec
 from django.conf import settings
 from django.utils import timezone
 
+from . import bulk as bulk_actions
 from . import campaigns, polling, rerouting, wakeup
 from .drain import drain as run_drain
 from .drain import stopping
@@ -61,6 +62,11 @@ def beat() -> None:
 @makes_progress
 def expand(campaign_id: int) -> None:
     campaigns.expand(campaign_id)
+
+
+@makes_progress
+def bulk(action_id: int, worker: str) -> None:
+    bulk_actions.work(action_id, worker)
 
 
 @makes_progress

@@ -35,5 +35,9 @@ def reroute(route_id: int) -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.reroute", route_id))
 
 
+def bulk(action_id: int, worker: str) -> None:
+    transaction.on_commit(lambda: async_task("messaging.tasks.bulk", action_id, worker))
+
+
 def beat() -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.beat"))
