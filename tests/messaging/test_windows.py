@@ -98,6 +98,7 @@ def test_both_hours_are_open_through_a_change_of_the_clock() -> None:
         (account(), by_recipient(zone="Asia/Tokyo"), SHORT, "2027-01-18 05:00", "2027-01-18 06:00"),
         # only the account's hours are obeyed where the recipient's never meet them
         (account("08:00-12:00"), by_recipient("20:00-22:00"), JAPAN, "2027-01-18 12:00", "2027-01-19 06:00"),
+        (account("08:00-12:00"), by_recipient("10:00-14:00"), JAPAN, "2027-01-18 06:00", "2027-01-18 08:00"),
         (account(), by_recipient(priority=1), JAPAN, "2027-01-18 12:00", "2027-01-18 12:00"),
     ],
 )
