@@ -103,7 +103,7 @@ def cases(account: int, rows: int) -> dict[str, str]:
         "campaign, status": f"campaign={campaign}&status=failed",
         "campaign, rare status": f"campaign={campaign}&status=uncertain",
         "status, day": f"status=failed&{at}",
-        "prefix": f"number={number[:-3]}",
+        "prefix": f"number={number[:-4]}",
         "wide prefix": f"number={number[:8]}",
         "number": f"number={number}",
         "account, status, day, prefix": f"account={account}&status=delivered&{at}&number={number[:8]}",
