@@ -9,19 +9,22 @@ from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from contacts.recipients import Recipients
+from providers import hours
 from providers.models import ProviderAccount
 from providers.types import Feature
 
-from . import campaigns, forms
+from . import campaigns, forms, phones, routes
 from . import log as message_log
+from .campaigns import Draft
 from .forms import Compose
-from .models import Campaign
+from .models import Campaign, Route
 
 LISTED = 20  # refused numbers that are named one by one
 
@@ -31,21 +34,22 @@ LISTED = 20  # refused numbers that are named one by one
 @require_http_methods(["GET", "HEAD", "POST"])
 @never_cache
 def compose(request: HttpRequest) -> HttpResponse:
-    """``?to=``, ``?account=`` and ``?text=`` fill the empty form."""
+    """``?to=``, ``?account=`` (with ``&device=``) and ``?text=`` fill the empty form."""
     if request.method == "POST":
         form = Compose(request.POST)
         return _send(request, form) if form.is_valid() else _compose(request, form, form.recipients)
     given = request.GET
     initial = {"numbers": given.get("to", ""), "account": given.get("account"), "text": given.get("text", "")}
-    form = Compose(initial=initial)
+    form = Compose(initial=initial | phones.initial(given.get("account", ""), given.get("device", "")))
     return _compose(request, form, forms.recipients(initial["numbers"], None) if initial["numbers"] else None)
 
 
 def _compose(request: HttpRequest, form: Compose, found: Recipients | None) -> HttpResponse:
+    abilities = {value: _abilities(account) for value, account in form.accounts.items()}
     context = {
         "form": form,
-        "abilities": {account.pk: _abilities(account) for account in form.accounts},
-        "zones": forms.zones(),
+        "abilities": abilities | {value: _route_abilities(route) for value, route in form.routes.items()},
+        "zones": hours.zones(),
         "zone": form["zone"].value(),
     }
     return render(request, "messaging/compose.html", context | _found(request, found))
@@ -53,12 +57,29 @@ def _compose(request: HttpRequest, form: Compose, found: Recipients | None) -> H
 
 def _abilities(account: ProviderAccount) -> dict[str, Any]:
     """What the form shows and hides for an account."""
+    waits = _("This account is paused. What you send waits until it is resumed. %(why)s")
     return {
         "kind": account.kind_class.label,
         "sender": account.can(Feature.SENDER_ID),
         "usual": account.sender,
         "mms": account.can(Feature.MMS),
-        "paused": account.paused_reason,
+        "phones": account.pk if account.can(Feature.DEVICES) else None,
+        "route": False,
+        "warning": waits % {"why": account.paused_reason} if account.paused_reason else "",
+    }
+
+
+def _route_abilities(route: Route) -> dict[str, Any]:
+    """What one of its accounts can do, the route can."""
+    able = routes.features(route).any
+    return {
+        "kind": route.name,
+        "sender": Feature.SENDER_ID in able,
+        "usual": "",
+        "mms": Feature.MMS in able,
+        "phones": None,
+        "route": True,
+        "warning": " ".join(routes.hints(route)),
     }
 
 
@@ -85,15 +106,19 @@ def _send(request: HttpRequest, form: Compose) -> HttpResponse:
     return redirect(f"{reverse('messaging-log')}?campaign={campaign.pk}")
 
 
-def _is_same(campaign: Campaign, draft: campaigns.Draft) -> bool:
+def _is_same(campaign: Campaign, draft: Draft) -> bool:
     """Does the campaign say what the draft does? A form that was sent, changed and sent again does not."""
-    return (campaign.account_id, campaign.text, campaign.sender, campaign.recipients, campaign.attachments) == (
-        draft.account.pk,
-        draft.text,
-        draft.sender,
-        list(draft.numbers),
-        list(draft.attachments),
-    )
+    route = draft.route.pk if draft.route else None
+    through = campaign.route_id == route and (route or campaign.account_id == draft.account.pk)
+    start = campaign.due_at == draft.due_at if draft.due_at else campaign.due_at <= timezone.now()
+    zone = campaign.zone == draft.zone or not draft.hours
+    same = _said(campaign) == _said(draft) and campaign.recipients == list(draft.numbers)
+    return bool(through and start and zone and same)
+
+
+def _said(by: Campaign | Draft) -> tuple[Any, ...]:
+    rest = (by.hours, by.by_recipient, by.finish_by, by.expires_at, dict(by.devices))
+    return (by.text, by.sender, list(by.attachments), by.priority, *rest)
 
 
 def _notice(found: Recipients, later: bool) -> str:

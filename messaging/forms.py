@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 import zoneinfo
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 from django import forms
@@ -19,17 +20,22 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from contacts.recipients import Recipients, choose
+from providers import hours as opening_hours
 from providers import registry
 from providers.models import ProviderAccount
 from providers.types import Feature
 
-from . import campaigns
+from . import campaigns, routes
 from .campaigns import Draft
+from .models import Route
+from .phones import Phones
 
 LONGEST = 10_000  # characters; a phone puts at most 255 parts together
 MOST_LINKS = 10
 AHEAD = timedelta(days=366)
 JUST_PAST = timedelta(minutes=2)  # the minute that was chosen is over by the time the form arrives
+TIMES = ("due", "finish_by", "expires_at")
+RARE = ("hours", "by_recipient", "finish_by", "expires_at")  # folded away until they are used
 
 
 def accounts() -> QuerySet[ProviderAccount]:
@@ -44,14 +50,12 @@ def recipients(pasted: str, account: ProviderAccount | None) -> Recipients:
     return choose(pasted, settings.SMSDASH_DEFAULT_REGION, short_codes=short_codes)
 
 
-@cache
-def zones() -> list[str]:
-    named = (name for name in zoneinfo.available_timezones() if "/" in name and not name.startswith("Etc/"))
-    return ["UTC", *sorted(named)]
-
-
 def _label(account: ProviderAccount) -> str:
     return _("%(name)s (paused)") % {"name": account.name} if account.paused_reason else account.name
+
+
+def _carriers(route: Route) -> list[ProviderAccount]:
+    return [m.account for m in routes.members(route) if m.account.enabled and routes.able(m.account)]
 
 
 class CheckedField(forms.CharField):
@@ -61,14 +65,20 @@ class CheckedField(forms.CharField):
         return
 
 
-class Compose(forms.Form):
-    """``draft`` and ``recipients`` are there once it is valid. ``leave_out`` is the number of those that are left."""
+def _moment(**values: Any) -> forms.CharField:
+    return forms.CharField(required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}), **values)
+
+
+class Compose(Phones):
+    """``draft`` and ``recipients`` are there once it is valid. ``leave_out`` is the number of those that are left.
+
+    ``account`` takes the id of an account, or ``route:ID``; ``cleaned_data["route"]`` is then that route, and
+    ``cleaned_data["account"]`` one of its accounts. All times, and the hours, are by the clock of ``zone``.
+    """
 
     token = forms.UUIDField(widget=forms.HiddenInput)
-    account = forms.ModelChoiceField(
-        None,
+    account = forms.ChoiceField(
         label=gettext_lazy("Send through"),
-        empty_label=None,
         error_messages={
             "required": gettext_lazy("Choose the account to send through."),
             "invalid_choice": gettext_lazy("This account is gone or switched off. Choose another one."),
@@ -93,26 +103,62 @@ class Compose(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2, "inputmode": "url", "spellcheck": "false"}),
         help_text=gettext_lazy("Links to pictures, one on a line. With one, the message goes out as an MMS."),
     )
-    due = forms.CharField(
-        label=gettext_lazy("Send later"), required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"})
-    )
+    due = _moment(label=gettext_lazy("Send later"))
     zone = forms.CharField(label=gettext_lazy("Time zone"), required=False)
     priority = forms.BooleanField(
         label=gettext_lazy("Priority: goes ahead of everything else that waits"), required=False
     )
 
+    hours = forms.CharField(
+        label=gettext_lazy("Sending hours"),
+        required=False,
+        max_length=opening_hours.LONGEST,
+        widget=forms.TextInput(attrs={"placeholder": opening_hours.EXAMPLE, "autocomplete": "off"}),
+        help_text=gettext_lazy("Messages wait outside of them, but for those with priority."),
+    )
+    by_recipient = forms.BooleanField(
+        label=gettext_lazy("By the clock where each recipient’s number is from"), required=False
+    )
+    finish_by = _moment(
+        label=gettext_lazy("Finish by"), help_text=gettext_lazy("For a route: when the last message should have left.")
+    )
+    expires_at = _moment(
+        label=gettext_lazy("Do not send after"),
+        help_text=gettext_lazy("What has not left by then does not go any more."),
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.accounts = list(accounts())
-        self.fields["account"].queryset = accounts()
-        self.fields["account"].choices = [(account.pk, _label(account)) for account in self.accounts]
+        self.accounts = {str(account.pk): account for account in accounts()}
+        self.routes = {f"route:{route.pk}": route for route in routes.options() if _carriers(route)}
+        self.fields["account"].choices = self._through()
         self.fields["text"].widget.attrs.pop("maxlength", None)  # the browser would cut what is pasted
+        self.add_phone_lists(self.accounts.values())
+        if not self.routes:
+            del self.fields["finish_by"]
         self.initial.setdefault("token", uuid.uuid4())
         self.initial.setdefault("zone", timezone.get_current_timezone_name())
 
+    def _through(self) -> list[Any]:
+        named = [(value, _label(account)) for value, account in self.accounts.items()]
+        if not self.routes:
+            return named
+        return [(_("Accounts"), named), (_("Routes"), [(value, route.name) for value, route in self.routes.items()])]
+
+    @property
+    def rare(self) -> bool:
+        """Is any of the rarely used fields in use, or wrong?"""
+        return any(self[name].value() or self[name].errors for name in RARE if name in self.fields)
+
     @cached_property
     def recipients(self) -> Recipients:
-        return recipients(self.cleaned_data.get("numbers", ""), self.cleaned_data.get("account"))
+        through = None if self.cleaned_data.get("route") else self.cleaned_data.get("account")
+        return recipients(self.cleaned_data.get("numbers", ""), through)
+
+    def clean_account(self) -> ProviderAccount:
+        chosen = self.cleaned_data["account"]
+        self.cleaned_data["route"] = route = self.routes.get(chosen)
+        return routes.first(route) if route else self.accounts[chosen]
 
     def clean_text(self) -> str:
         return normalize_newlines(self.cleaned_data["text"])
@@ -131,15 +177,24 @@ class Compose(forms.Form):
             raise forms.ValidationError(_("There is no such time zone."))
         return zoneinfo.ZoneInfo(name)
 
+    def clean_hours(self) -> str:
+        try:
+            return str(opening_hours.parse(self.cleaned_data["hours"]))
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from error
+
     def clean(self) -> None:
         if "token" not in self.cleaned_data:
             self.again()
             self.add_error(None, _("The form was damaged on its way. Look through it and send it again."))
         if "numbers" in self.cleaned_data:
             self._check_recipients()
-        if self.cleaned_data.get("due") and "zone" in self.cleaned_data:
-            self._check_due()
+        self._check_times()
+        if self.cleaned_data["by_recipient"] and not self.cleaned_data.get("hours", "?"):
+            sentence = _("Say which hours they are. Write them as %(example)s.") % {"example": opening_hours.EXAMPLE}
+            self.add_error("hours", sentence)
         if self.cleaned_data.get("account"):
+            self._check_phones()
             self._check_draft()
 
     def _check_recipients(self) -> None:
@@ -149,28 +204,70 @@ class Compose(forms.Form):
         elif not found.kept and found.opted_out:
             self.add_error("numbers", _("Nobody is left: everyone in the list opted out."))
 
-    def _check_due(self) -> None:
+    def _check_times(self) -> None:
+        data, now = self.cleaned_data, timezone.now()
+        for name in TIMES:
+            self._attempt(name, self._read_time, name)
+        start = max(data.get("due") or now, now)
+        for name in ("finish_by", "expires_at"):
+            if data.get(name) and data[name] <= start:
+                self.add_error(name, _("This is not after the time at which sending begins. Choose a later one."))
+        if data.get("finish_by") and data.get("account") and not data["route"]:
+            self.add_error(
+                "finish_by", _("Only a route can be told when to finish. Send through one, or leave this empty.")
+            )
+        if data.get("expires_at") and data.get("hours") and not data["by_recipient"]:
+            opens = opening_hours.parse(data["hours"]).opening(start, data["zone"])
+            if opens >= data["expires_at"]:
+                self.add_error("expires_at", _("There are no sending hours before then. Choose a later time."))
+
+    def _read_time(self, name: str) -> None:
+        """Without a zone, of which is told, a time means nothing."""
+        typed, zone = self.cleaned_data.get(name), self.cleaned_data.get("zone")
+        self.cleaned_data[name] = local_time(typed, zone) if typed and zone else None
+
+    def _check_phones(self) -> None:
+        self.cleaned_data["devices"] = {}
+        if not self.cleaned_data["route"] and not self.phones_wrong:
+            self._attempt("phones", self._read_phones)
+
+    def _read_phones(self) -> None:
+        self.cleaned_data["devices"] = self.read_phones(self.cleaned_data["account"])
+
+    def _attempt(self, field: str, act: Callable[..., None], *args: Any) -> None:
         try:
-            self.cleaned_data["due"] = local_time(self.cleaned_data["due"], self.cleaned_data["zone"])
+            act(*args)
         except ValueError as error:
-            self.add_error("due", str(error))
+            self.add_error(field, str(error))
 
     def _check_draft(self) -> None:
-        for name, sentence in campaigns.check(self.draft()).items():
-            if name not in self.errors:
-                self.add_error(name, sentence)
+        """Through a route, it is enough when one of its accounts can send it."""
+        draft, route = self.draft(), self.cleaned_data["route"]
+        through = _carriers(route) if route else [draft.account]
+        against = [campaigns.check(replace(draft, account=account)) for account in through]
+        if all(against):
+            for name, sentence in against[0].items():
+                if name not in self.errors:
+                    self.add_error(name, sentence)
 
     def draft(self, user: Any = None) -> Draft:
         data = self.cleaned_data
-        due = data.get("due")
+        due, hours = data.get("due"), data.get("hours", "")
         return Draft(
             account=data["account"],
             numbers=self.recipients.kept,
             text=data.get("text", ""),
             sender=data.get("sender", ""),
             attachments=data.get("attachments", ()),
-            due_at=due if isinstance(due, datetime) and due > timezone.now() else None,
+            due_at=due if due and due > timezone.now() else None,
             priority=int(data["priority"]),
+            route=data["route"],
+            zone=data["zone"].key if "zone" in data and (due or hours) else "",
+            hours=hours,
+            by_recipient=data["by_recipient"] and bool(hours),
+            finish_by=data.get("finish_by"),
+            expires_at=data.get("expires_at"),
+            devices=data.get("devices", {}),
             token=data.get("token") or uuid.uuid4(),
             user=user,
         )
@@ -210,7 +307,7 @@ def local_time(text: str, zone: zoneinfo.ZoneInfo) -> datetime:
     moment = on_the_clock(text, zone)
     now = timezone.now()
     if moment < now - JUST_PAST:
-        raise ValueError(_("This time is over. Choose a later one, or leave it empty to send now."))
+        raise ValueError(_("This time is over. Choose a later one, or leave it empty."))
     if moment > now + AHEAD:
         raise ValueError(_("This is more than a year ahead. Check the year."))
     return moment

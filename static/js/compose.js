@@ -23,9 +23,22 @@
     words.hidden = can.sender;
     words.textContent = words.dataset.text.replace("%kind", () => can.kind);
     allow(attachments, part("attachments"), can.mms);
-    part("paused").hidden = !can.paused;
-    part("paused").querySelector("[data-reason]").textContent = can.paused;
+    if (form.elements.finish_by) allow(form.elements.finish_by, part("finish"), can.route);
+    part("warning").hidden = !can.warning;
+    part("warning").querySelector("span").textContent = can.warning;
+    followPhones();
     preview();
+  }
+
+  /* The list of phones is the account's own, and asked for only where some of them are to send. */
+  function followPhones() {
+    const { phones, random } = form.elements;
+    if (!phones) return;
+    const own = abilities[account.value].phones;
+    allow(phones, part("phones"), own !== null);
+    allow(random, part("random"), own !== null && phones.value !== "");
+    for (const list of form.querySelectorAll("[data-phones]"))
+      allow(list, list, phones.value === "some" && list.dataset.phones === String(own));
   }
 
   function preview() {
@@ -43,6 +56,7 @@
   }
 
   account.addEventListener("change", follow);
+  form.elements.phones?.addEventListener("change", followPhones);
   form.addEventListener("input", preview);
   due.addEventListener("input", label);
   window.addEventListener("pageshow", () => (follow(), label()));
