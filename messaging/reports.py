@@ -1,96 +1,172 @@
-"""Delivery reports, from callbacks and from polling: matched, applied forward only, kept when too early."""
+"""Delivery reports, from callbacks and from polling: matched, applied forward only, kept when too early.
+
+However many come at once, the number of queries is the same. What a provider repeats is stored once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
+from providers import registry
 from providers.models import ProviderAccount
 from providers.types import Problem, Report, Status
 
-from . import ledger
+from . import gate, ledger
 from .ledger import Change
 from .models import DeliveryReport, Message
+from .wire_ids import wire_id, with_ids
+
+AT_ONCE = 500  # reports in one transaction
+FRESH = timedelta(minutes=5)  # younger reports that match nothing are tried again by the clock
+RECENT = 1_000  # of these, the newest
+COLUMNS = ("provider_id", "number", "status", "sent_at")
+# a message that has several reports ends as the last of these says, in whatever order they come
+WORDS = (Status.SENT, Status.EXPIRED, Status.FAILED, Status.DELIVERED)
+RANK = {status.value: place for place, status in enumerate(WORDS)}
 
 
 def apply(account: ProviderAccount, reports: Iterable[Report]) -> int:
     """Keep the reports and move the messages they are about. Returns how many messages moved."""
-    rows = DeliveryReport.objects.bulk_create([_row(account, report) for report in reports])
-    return _work_on(account, rows)
+    distinct: dict[tuple[str, str, str, str], DeliveryReport] = {}
+    for row in (_row(account, report) for report in reports):
+        distinct.setdefault(_key(row), row)
+    rows, moved = list(distinct.values()), 0
+    for start in range(0, len(rows), AT_ONCE):
+        new = rows[start : start + AT_ONCE]
+        with transaction.atomic():
+            early = list(_unmatched(account, [row.provider_id for row in new]))
+            moved += _work_on(account, early, new)
+    return moved
 
 
 def replay(account: ProviderAccount, provider_ids: Sequence[str]) -> int:
     """Apply the reports that overtook the answer in which these ids were given."""
-    early = DeliveryReport.objects.filter(account=account, provider_id__in=provider_ids, message__isnull=True)
-    return _work_on(account, list(early))
+    early = list(_unmatched(account, provider_ids))
+    return _work_on(account, early, []) if early else 0
+
+
+def replay_recent() -> int:
+    """Try the latest reports that match nothing again: one may have come while its message was being settled."""
+    unmatched = DeliveryReport.objects.filter(message__isnull=True).order_by("-pk")
+    since = timezone.now() - FRESH
+    newest = unmatched.values_list("seen_at", flat=True).first()
+    if newest is None or newest < since:
+        return 0
+    rows: dict[int, list[DeliveryReport]] = defaultdict(list)
+    for row in unmatched.filter(seen_at__gte=since)[:RECENT]:
+        rows[row.account_id].append(row)
+    accounts = ProviderAccount.objects.filter(pk__in=rows, kind__in=registry.kinds()).defer("credentials")
+    return sum(_work_on(account, rows[account.pk][::-1], []) for account in accounts)
+
+
+def _unmatched(account: ProviderAccount, ids: Iterable[str]) -> Iterable[DeliveryReport]:
+    return with_ids(DeliveryReport.objects.filter(message__isnull=True), account.pk, ids).order_by("pk")
 
 
 def _row(account: ProviderAccount, report: Report) -> DeliveryReport:
     problem = report.problem or Problem("")
     return DeliveryReport(
         account=account,
-        provider_id=report.provider_id[:100],
-        number=report.number[:20],
+        provider_id=_text(report.provider_id, 100),
+        number=_text(report.number, 20),
         status=report.status.value,
-        raw_status=report.raw_status[:40],
-        error_code=problem.code[:64],
-        error_text=problem.text[:300],
+        raw_status=_text(report.raw_status, 40),
+        error_code=_text(problem.code, 64),
+        error_text=_text(problem.text, 300),
         at=report.at,
     )
 
 
-def _work_on(account: ProviderAccount, rows: Sequence[DeliveryReport]) -> int:
-    if not rows:
+def _text(text: object, length: int) -> str:
+    return str(text).replace("\x00", "\ufffd")[:length]
+
+
+def _key(row: DeliveryReport) -> tuple[str, str, str, str]:
+    """Reports that agree in this say the same."""
+    return wire_id(row.provider_id), digits(row.number), row.status, row.raw_status
+
+
+def _work_on(account: ProviderAccount, early: Sequence[DeliveryReport], new: Sequence[DeliveryReport]) -> int:
+    """``early``: rows that match nothing yet; ``new``: not stored yet."""
+    found = _messages(account, [row.provider_id for row in (*early, *new)])
+    for row in (*early, *new):
+        row.message = _match(found, row)
+    caught_up = [row for row in early if row.message]
+    if not caught_up and not new:
         return 0
     with transaction.atomic():
-        found = _messages(account, {row.provider_id for row in rows})
-        matched = [(row, message) for row in rows if (message := _match(found, row)) is not None]
-        for row, message in matched:
-            row.message = message
-        DeliveryReport.objects.bulk_update([row for row, _ in matched], ["message"], batch_size=500)
-        moved = 0
-        # reports about one message are applied one after the other, as they came
-        for layer in _layers(matched):
-            moved += len(ledger.apply(layer))
-    return moved
+        told = {_key(row) for row in early} | _told(found)
+        DeliveryReport.objects.bulk_create([row for row in new if _key(row) not in told])
+        DeliveryReport.objects.bulk_update(caught_up, ["message"], batch_size=AT_ONCE)
+        return _move(account, [*early, *new])
 
 
-def _messages(account: ProviderAccount, provider_ids: set[str]) -> dict[str, list[Message]]:
-    found: dict[str, list[Message]] = {}
-    for message in Message.objects.filter(account=account, provider_id__in=provider_ids).exclude(provider_id=""):
-        found.setdefault(message.provider_id, []).append(message)
+def _messages(account: ProviderAccount, ids: Iterable[str]) -> dict[str, list[Message]]:
+    """What was handed over under these ids. What was received has ids of its own."""
+    found: dict[str, list[Message]] = defaultdict(list)
+    sent = with_ids(Message.objects.exclude(provider_id=""), account.pk, filter(wire_id, ids))
+    for message in sent.only(*COLUMNS).order_by("pk"):
+        if message.status != Status.RECEIVED:
+            found[wire_id(message.provider_id)].append(message)
     return found
 
 
-def _match(found: dict[str, list[Message]], row: DeliveryReport) -> Message | None:
-    """By id; where one id covers several recipients, by the number's digits too."""
-    candidates = found.get(row.provider_id, [])
+def _told(found: Mapping[str, Sequence[Message]]) -> set[tuple[str, str, str, str]]:
+    ids = [message.pk for messages in found.values() for message in messages]
+    known = DeliveryReport.objects.filter(message__in=ids).only("provider_id", "number", "status", "raw_status")
+    return {_key(row) for row in known} if ids else set()
+
+
+def _match(found: Mapping[str, Sequence[Message]], row: DeliveryReport) -> Message | None:
+    """By id, the same spelling first; where one id covers several recipients, by the number's digits too."""
+    candidates = found.get(wire_id(row.provider_id), ())
+    candidates = [m for m in candidates if m.provider_id == row.provider_id] or candidates
     if row.number and len(candidates) > 1:
-        candidates = [m for m in candidates if _digits(m.number) == _digits(row.number)]
-    return candidates[0] if candidates else None
+        candidates = [m for m in candidates if digits(m.number) == digits(row.number)]
+    if len({(m.provider_id, m.number) for m in candidates}) > 1:
+        return None  # it could be any of them
+    return min(candidates, key=lambda m: m.status in ledger.FINAL, default=None)
 
 
-def _digits(number: str) -> str:
+def digits(number: str) -> str:
+    """What numbers are compared by."""
     return "".join(c for c in number if c.isdigit()).lstrip("0")
 
 
-def _layers(matched: Sequence[tuple[DeliveryReport, Message]]) -> list[list[Change]]:
-    layers: list[dict[int, Change]] = []
-    depth: dict[int, int] = {}
-    for row, message in matched:
-        if row.status not in (Status.SENT, Status.DELIVERED, Status.FAILED, Status.EXPIRED):
-            continue
-        level = depth.get(message.pk, 0)
-        depth[message.pk] = level + 1
-        if level == len(layers):
-            layers.append({})
-        layers[level][message.pk] = _change(row, message)
-    return [list(layer.values()) for layer in layers]
+# --- Moving ------------------------------------------------------------------------------------------
 
 
-def _change(row: DeliveryReport, message: Message) -> Change:
+def _move(account: ProviderAccount, rows: Iterable[DeliveryReport]) -> int:
+    last: dict[int, DeliveryReport] = {}
+    for row in rows:
+        if row.message and row.status in RANK:
+            before = last.setdefault(row.message.pk, row)
+            if RANK[row.status] > RANK[before.status]:
+                last[row.message.pk] = row
+    news = [(row, m) for row in last.values() if (m := row.message) and m.status not in (row.status, Status.DELIVERED)]
+    if not news:
+        return 0
+    with _door(account, [message for _row, message in news]) as flying:
+        return len(ledger.apply(_change(account, row, m) for row, m in news if m.pk not in flying))
+
+
+@contextmanager
+def _door(account: ProviderAccount, messages: Sequence[Message]) -> Iterator[set[int]]:
+    """A message that is to be sent again, while its first hand-over is reported, is taken out of the queue."""
+    if any(message.status in (Status.SCHEDULED, Status.QUEUED) for message in messages):
+        with gate.closed([account.pk]) as flying:
+            yield flying
+    else:
+        yield set()
+
+
+def _change(account: ProviderAccount, row: DeliveryReport, message: Message) -> Change:
     at = row.at or timezone.now()
     to = Status(row.status)
     values: dict[str, object] = {
@@ -98,7 +174,10 @@ def _change(row: DeliveryReport, message: Message) -> Change:
         "error_code": row.error_code,
         "error_text": row.error_text,
         "sent_at": message.sent_at or at,
+        "poll_at": None,
     }
     if to in ledger.FINAL:
-        values |= {"done_at": at, "poll_at": None}
+        values["done_at"] = at
+    elif after := account.kind_class.poll_after:
+        values["poll_at"] = timezone.now() + timedelta(seconds=after)
     return Change(message.pk, to, values)
