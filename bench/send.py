@@ -23,7 +23,7 @@ from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django.db.models import Max  # noqa: E402
 
-from messaging import campaigns, drain  # noqa: E402
+from messaging import campaigns, dispatch, drain  # noqa: E402
 from messaging.models import Message  # noqa: E402
 from providers import registry  # noqa: E402
 from providers.base import Adapter  # noqa: E402
@@ -57,7 +57,7 @@ def bare(adapter: Adapter, recipients: Sequence[str]) -> float:
     batches = iter(lambda: tuple(Outgoing(number, TEXT) for number in islice(rest, adapter.max_batch)), ())
     operations = [Send(batch) for batch in batches]
     begun = time.monotonic()
-    with ThreadPoolExecutor(adapter.concurrency) as pool:
+    with ThreadPoolExecutor(max(adapter.concurrency, dispatch.SMALL if adapter.max_batch == 1 else 0)) as pool:
         for result in pool.map(adapter.send, operations):
             assert all(outcome.taken for outcome in result.outcomes)
     return time.monotonic() - begun

@@ -92,11 +92,14 @@ class Backlog:
             self.last = found[-1][COLUMNS.index("due_at")], found[-1][0]
         self._put(self.bulk, found, leaving)
 
-    def take(self, requests: int) -> list[list[Waiting]]:
-        """The messages of the next requests: urgent ones alone, if there are any."""
+    def take(self, requests: int, messages: int = 0) -> list[list[Waiting]]:
+        """The next requests, and more of them while they carry no more than so many messages together.
+
+        Urgent ones alone, if there are any.
+        """
         groups = self.urgent if self.urgent else self.bulk
-        taken = []
-        while groups and len(taken) < requests:
+        taken: list[list[Waiting]] = []
+        while groups and (len(taken) < requests or sum(map(len, taken)) < messages):
             key, group = next(iter(groups.items()))
             room = min(self.adapter.max_batch, group[0].batch_limit or self.adapter.max_batch)
             taken.append([group.popleft() for _ in range(min(room, len(group)))])

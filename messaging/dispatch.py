@@ -36,6 +36,7 @@ LOOK = 0.1  # seconds between two looks at an empty queue
 GLANCE = 0.05  # seconds between two looks for urgent messages while others are sent
 GATHER = 0.005  # seconds that the first of some free places, or of some answers, waits for the others
 SHOWN = 0.5  # seconds after which a request on its way is shown as such
+SMALL = 32  # messages that may be on their way together in any number of requests
 URGENT = 2  # requests at once that only urgent messages may use, beside the others
 WORKER_LOST = "A worker stopped while this message was being handed over."
 
@@ -71,7 +72,7 @@ class Lane:
         self.holder, self.pool = holder, pool
         self.flying: dict[Future[Answer], Batch] = {}
         self.answers: list[Answer] = []
-        self.delays = pacing.Delays()
+        self.pace = pacing.Memory()
         self.next_try = 0.0  # time.monotonic(); not before this is a new request worth trying
         self.held_back = False  # work waits, but the rate limit has no place before next_try
         self.freed = self.glanced = self.looked = 0.0
@@ -83,18 +84,22 @@ class Lane:
         self.account, self.adapter = account, account.adapter()
         self.backlog = Backlog(account.pk, self.adapter)
         self.door = Door(account)
+        posts = {Feature.REPORTS, Feature.WEBHOOKS} <= self.adapter.supports
+        self.callback_url = account.callback_url if posts else ""
+        self.windows = account.windows
 
     # -- leaving --
 
     def fill(self, clock: float) -> bool:
         """Start requests if there is room, allowance and work. True when something was done. Raises LeaseLost."""
+        self.collect()
         if clock < self.next_try or not self.account.sending or not self.door.is_open():
             return False
-        room = self.room(clock)
-        if not room:
+        if not self.has_room(clock):
             return False
         self.read(clock)
-        requests = self.backlog.take(room)
+        room = self.adapter.concurrency + (URGENT if self.backlog.urgent else 0) - len(self.flying)
+        requests = self.backlog.take(room, SMALL - self.carried())
         if not requests:
             self.held_back = False
             return False
@@ -108,16 +113,18 @@ class Lane:
             self.flying[self.pool.submit(hand_over, self.adapter, batch)] = batch
         return True
 
-    def room(self, clock: float) -> int:
-        """Requests that may be started: several at once, unless the lane is idle or one place waited long enough."""
-        most = self.adapter.concurrency + (URGENT if self.backlog.urgent else 0)
-        room = most - len(self.flying)
-        gathered = room * 2 >= most or self.backlog.urgent or clock - self.freed > GATHER
-        return room if gathered else 0
+    def has_room(self, clock: float) -> bool:
+        """Whether requests may be started: several at once, unless something is urgent or waited long enough."""
+        few = len(self.flying) * 2 <= self.adapter.concurrency or self.carried() * 2 <= SMALL
+        free = len(self.flying) < self.adapter.concurrency or self.carried() < SMALL
+        return few or bool(self.backlog.urgent) or (free and clock - self.freed > GATHER)
+
+    def carried(self) -> int:
+        return sum(len(batch.messages) for batch in self.flying.values())
 
     def read(self, clock: float) -> None:
         """Have enough in the backlog, without asking the database for more than that."""
-        enough = self.adapter.max_batch * self.adapter.concurrency
+        enough = max(self.adapter.max_batch * self.adapter.concurrency, 2 * SMALL)
         if clock - self.glanced >= (GLANCE if self.backlog.bulk else LOOK) and len(self.backlog.urgent) < enough:
             self.backlog.read_urgent(self.leaving())
             self.glanced = clock
@@ -143,38 +150,42 @@ class Lane:
             if not requests:
                 return [], []
             urgent = requests[0][0].priority > 0
-            grant = pacing.reserve(self.account, self.account.windows, len(requests), urgent=urgent, delays=self.delays)
+            grant = pacing.reserve(self.account, self.windows, len(requests), urgent=urgent, memory=self.pace)
             self.held_back = grant.places < len(requests)
             if self.held_back:
                 self.next_try = time.monotonic() + grant.wait
             going, waiting = self.door.admit_to_sims(requests[: grant.places], grant.at), requests[grant.places :]
-            rows = Exchange.objects.bulk_create(
-                Exchange(account=self.account, verb="send", open=True, refs=[m.id for m in request])
-                for request in going
-            )
+            exchanges = traces.open_for(self.account.pk, "send", [[m.id for m in request] for request in going])
         left = time.monotonic()
         batches = [
-            Batch(row.pk, request, _operation(self.account, self.adapter, request), grant.at, left)
-            for row, request in zip(rows, going, strict=True)
+            Batch(exchange, request, self.operation(request), grant.at, left)
+            for exchange, request in zip(exchanges, going, strict=True)
         ]
         return batches, waiting
+
+    def operation(self, messages: Sequence[Waiting]) -> Send:
+        can, first = self.adapter.supports, messages[0]
+        return Send(
+            messages=tuple(
+                Outgoing(m.number, m.text, str(m.id), MessageType(m.type), tuple(m.attachments)) for m in messages
+            ),
+            sender=first.sender or self.account.sender if Feature.SENDER_ID in can else "",
+            callback_url=self.callback_url,
+            devices=targets.to_wire(first.device, first.sim) if Feature.DEVICES in can else Devices(),
+            priority=bool(first.priority) and Feature.PRIORITY in can,
+        )
 
     # -- coming back --
 
     def settle(self, *, all_of_it: bool = False) -> int:
         """Write down the requests that were answered; several at once, unless the first waited long enough or
         ``all_of_it`` is asked for. Returns how many."""
-        clock = time.monotonic()
-        for future in [future for future in self.flying if future.done()]:
-            answer = future.result()
-            del self.flying[future]
-            self.freed = clock
-            self.answers.append(answer)
-            self.delays.answered(answer.batch.at, answer.came - answer.batch.left)
+        self.collect()
         if not self.answers:
             return 0
-        gathered = len(self.answers) * 2 >= self.adapter.concurrency or clock - self.answers[0].came > GATHER
-        if not (gathered or all_of_it or not self.flying):
+        many = len(self.answers) * 2 >= max(self.adapter.concurrency, len(self.flying))
+        waited = time.monotonic() - self.answers[0].came > GATHER
+        if not (many or waited or all_of_it or not self.flying):
             return 0
         answers = self.answers
         settled = [(answer, self.judge(answer)) for answer in answers]
@@ -184,6 +195,14 @@ class Lane:
             self.draw_conclusions(verdict)
         self.see_account(answers)
         return len(answers)
+
+    def collect(self) -> None:
+        for future in [future for future in self.flying if future.done()]:
+            answer = future.result()
+            del self.flying[future]
+            self.freed = answer.came
+            self.answers.append(answer)
+            self.pace.answered(answer.batch.at, answer.came - answer.batch.left)
 
     def judge(self, answer: Answer) -> Verdict:
         messages, now, kind = answer.batch.messages, timezone.now(), self.account.kind_class
@@ -245,19 +264,6 @@ class Lane:
         self.account.refresh_from_db()
         if self.account.updated_at != before:
             self.use(self.account)
-
-
-def _operation(account: ProviderAccount, adapter: Adapter, messages: Sequence[Waiting]) -> Send:
-    can, first = adapter.supports, messages[0]
-    return Send(
-        messages=tuple(
-            Outgoing(m.number, m.text, str(m.id), MessageType(m.type), tuple(m.attachments)) for m in messages
-        ),
-        sender=first.sender or account.sender if Feature.SENDER_ID in can else "",
-        callback_url=account.callback_url if Feature.REPORTS in can and Feature.WEBHOOKS in can else "",
-        devices=targets.to_wire(first.device, first.sim) if Feature.DEVICES in can else Devices(),
-        priority=bool(first.priority) and Feature.PRIORITY in can,
-    )
 
 
 # --- Hand over (in the pool: HTTP only) ---------------------------------------------------------------

@@ -69,12 +69,12 @@ class Adapter(ABC):
     mixed_texts: ClassVar[bool] = False  # may they have different texts?
     max_text: ClassVar[int | None] = None  # characters; None: no stated limit
     poll_after: ClassVar[float | None] = None  # seconds until a status is worth asking for; None: never
-    concurrency: ClassVar[int] = 4  # requests under way at once
+    concurrency: ClassVar[int] = 8  # requests under way at once; more of them where they carry few messages
     webhook_events: ClassVar[tuple[str, ...]] = ()  # what a webhook is registered for, in the wire's words
 
     def __init__(self, account: Account, transport: Transport | None = None) -> None:
         self.account = account
-        self.transport = transport or HttpTransport(account.base_url, pool=self.concurrency)
+        self.transport = transport or HttpTransport(account.base_url)
 
     # -- the flow, the same for all --
 

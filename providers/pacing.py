@@ -21,12 +21,17 @@ from django.db import connection, transaction
 from .models import Pace, ProviderAccount
 from .types import Rate
 
-EXACT = 128  # entries of a window that are kept one by one; above, those within a hundredth of it are joined
+EXACT = 128  # the requests of a window with a higher limit are kept in heaps: those within a hundredth of it
+COARSE = 10  # parts of a window instead of a hundred, while less than half of the limit is used
 MARGIN = 0.002  # seconds by which a place is free later than it seems: clocks and networks are not exact
 _CLOCK = {
     "postgresql": "extract(epoch FROM clock_timestamp())::float8",
     "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
 }
+
+
+def sorted_rates(rates: Iterable[Rate]) -> list[Rate]:
+    return sorted(set(rates), key=lambda rate: (rate.seconds, rate.limit))
 
 
 @dataclass(slots=True)
@@ -42,7 +47,7 @@ class Log:
     """What was used of some windows lately. ``even``: spread requests evenly over the shortest."""
 
     def __init__(self, rates: Iterable[Rate], text: str = "", *, even: bool = True) -> None:
-        self.rates = sorted(set(rates), key=lambda rate: (rate.seconds, rate.limit))
+        self.rates = sorted_rates(rates)
         self.even = even
         kept = json.loads(text) if text else {}
         self.next_at: float = kept.get("next", 0) / 1000
@@ -62,7 +67,7 @@ class Log:
 
     def add(self, now: float, n: int = 1) -> None:
         for rate in self.rates:
-            _add(self.windows[rate.seconds], rate.seconds, now, n)
+            _add(self.windows[rate.seconds], rate, now, n)
         if self.rates:
             self.next_at = max(now, self.next_at) + n * interval(self.rates[0])
 
@@ -73,7 +78,7 @@ class Log:
             for entry in reversed(entries):
                 if entry.first - 0.001 <= at <= entry.last + 0.001:
                     entry.n -= 1
-                    _add(entries, rate.seconds, at + by, 1)
+                    _add(entries, rate, at + by, 1)
                     break
 
     def used(self, now: float) -> dict[Rate, int]:
@@ -99,15 +104,19 @@ class Log:
         return 0.0
 
 
-def _add(entries: list[Used], seconds: int, at: float, n: int) -> None:
+def _add(entries: list[Used], rate: Rate, at: float, n: int) -> None:
     place = len(entries)
     while place and entries[place - 1].last > at:
         place -= 1
     before = entries[place - 1] if place else None
-    if before and len(entries) >= EXACT and at - before.first < seconds / 100:
+    if before and rate.limit > EXACT and at - before.first < _grain(entries, rate):
         before.last, before.n = max(before.last, at), before.n + n
     else:
         entries.insert(place, Used(at, at, n))
+
+
+def _grain(entries: Sequence[Used], rate: Rate) -> float:
+    return rate.seconds / (COARSE if sum(e.n for e in entries) * 2 < rate.limit else 100)
 
 
 def _packed(entries: Sequence[Used]) -> list[int]:
@@ -155,11 +164,23 @@ class Grant:
 
 
 @dataclass(slots=True)
-class Delays:
-    """How much later than thought requests arrived, as their answers tell; for the next ``reserve``."""
+class Memory:
+    """What one worker knows beside the row: how much later than thought requests arrived, as their answers tell, for
+    the next ``reserve``; and the log that it wrote last, so that it need not be read again."""
 
     fastest: float = 60.0
     waiting: list[tuple[float, float]] = field(default_factory=list)
+    text: str | None = None
+    log: Log | None = None
+
+    def log_of(self, rates: Sequence[Rate], text: str) -> Log:
+        if self.log is None or self.text != text or self.log.rates != sorted_rates(rates):
+            self.log = Log(rates, text)
+        return self.log
+
+    def keep(self, log: Log, text: str) -> None:
+        self.log, self.text = log, text
+        self.waiting.clear()
 
     def answered(self, at: float, seconds: float) -> None:
         """A request counted at ``at`` was answered ``seconds`` later."""
@@ -176,7 +197,7 @@ def now() -> float:
 
 
 def reserve(
-    account: ProviderAccount, rates: Sequence[Rate], n: int = 1, *, urgent: bool = False, delays: Delays | None = None
+    account: ProviderAccount, rates: Sequence[Rate], n: int = 1, *, urgent: bool = False, memory: Memory | None = None
 ) -> Grant:
     """Take up to ``n`` places for requests that leave at once."""
     with transaction.atomic(savepoint=False):
@@ -185,8 +206,9 @@ def reserve(
             return Grant(0, held_until - clock)
         if not rates:
             return Grant(n, at=sure)
-        log = Log(rates, text)
-        for at, by in delays.waiting if delays else ():
+        memory = memory or Memory()
+        log = memory.log_of(rates, text)
+        for at, by in memory.waiting:
             log.delay(at, by)
         places, wait = 0, log.wait(clock, urgent=urgent)
         while places < n and wait <= 0:
@@ -194,9 +216,10 @@ def reserve(
             places += 1
             wait = log.wait(clock, urgent=urgent) if places < n else 0.0
         if places:
-            Pace.objects.filter(pk=account.pk).update(log=log.text())
-            if delays:
-                delays.waiting.clear()
+            text = log.text()
+            with connection.cursor() as cursor:
+                cursor.execute("UPDATE providers_pace SET log = %s WHERE account_id = %s", [text, account.pk])
+        memory.keep(log, text)
     return Grant(places, wait, sure)
 
 
@@ -220,8 +243,7 @@ def _locked(account_id: int) -> tuple[str, float, float, float]:
     for _ in range(2):
         with connection.cursor() as cursor:
             cursor.execute(
-                f"SELECT log, held_until, {_CLOCK[connection.vendor]} FROM {Pace._meta.db_table} "
-                f"WHERE account_id = %s{lock}",
+                f"SELECT log, held_until, {_CLOCK[connection.vendor]} FROM providers_pace WHERE account_id = %s{lock}",
                 [account_id],
             )
             row = cursor.fetchone()

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 
 from django.db import connection
+from django.utils import timezone
 
 from .models import Exchange
 from .types import Trace
@@ -71,6 +72,22 @@ def complete(exchange: Exchange, trace: Trace) -> Exchange:
     exchange.status, exchange.milliseconds, exchange.error = trace.status, round(trace.seconds * 1000), trace.error
     exchange.trace = pack(trace)
     return exchange
+
+
+def open_for(account_id: int, verb: str, refs: Sequence[Sequence[int]]) -> list[int]:
+    """Make an open exchange for each request that is about to leave, in one statement. Their ids, in that order."""
+    if not refs:
+        return []
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    values = [(account_id, now, verb, json.dumps(list(ids), separators=(",", ":"))) for ids in refs]
+    row = f"(%s, %s, %s, TRUE, {'%s::jsonb' if connection.vendor == 'postgresql' else '%s'}, 0, '', '')"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO providers_exchange (account_id, at, verb, open, refs, milliseconds, error, trace) VALUES "
+            f"{', '.join([row] * len(values))} RETURNING id",
+            [value for row in values for value in row],
+        )
+        return sorted(made for (made,) in cursor.fetchall())
 
 
 def close(rows: Sequence[tuple[int, Trace | None]]) -> None:

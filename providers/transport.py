@@ -31,7 +31,7 @@ _NO_HANDSHAKE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE
 class HttpTransport:
     """Makes requests to one base URL over kept connections. Safe to share between threads."""
 
-    def __init__(self, base_url: str, pool: int = 8) -> None:
+    def __init__(self, base_url: str, pool: int = 48) -> None:
         self.base_url = base_url.rstrip("/")
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy or netrc by accident, and a third less CPU
