@@ -1,5 +1,6 @@
-import messaging.wire_ids
 from django.db import migrations, models
+
+import messaging.wire_ids
 
 
 class Migration(migrations.Migration):
