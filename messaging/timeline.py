@@ -1,26 +1,25 @@
-"""A message's life in sentences: what happened when, why it waits, and what was said on the wire."""
+"""A message's life in sentences: what happened when, and what was said on the wire."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.utils import timezone
-from django.utils.formats import date_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from providers import registry, traces
-from providers.models import Exchange, ProviderAccount
-from providers.types import Feature, Status
+from providers import traces
+from providers.models import Exchange
+from providers.types import Status
 
 from .ledger import FINAL
-from .models import STATUSES, DeliveryReport, Message
+from .models import STATUSES, Attempt, DeliveryReport, Message
 
 S = Status
+SHOWN = 20  # attempts, the newest
 WORDS = dict(STATUSES)
 
 SENTENCES: Mapping[str, str | Promise] = {
@@ -46,24 +45,35 @@ TONES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of the timeline. ``code``: the provider's own word. ``at`` None: the time is not known."""
+    """One line of the timeline. ``code``: the provider's own word. ``at`` None: the time is not known.
+    ``exchange``: what was said on the wire; ``gone``: it is not kept any more."""
 
     at: datetime | None
     title: str | Promise
     text: str | Promise = ""
     code: str = ""
     tone: str = ""
+    exchange: int | None = None
+    gone: bool = False
 
 
-def steps(message: Message, reports: Sequence[DeliveryReport], exchange: Exchange | None) -> list[Step]:
-    """What is known to have happened, in order. ``message`` comes with its account and campaign.
+def steps(
+    message: Message,
+    reports: Sequence[DeliveryReport],
+    attempts: Sequence[Attempt],
+    exchanges: Mapping[int, Exchange],
+) -> list[Step]:
+    """What is known to have happened, in order. ``message`` comes with its account and campaign, ``attempts`` with
+    their accounts; ``exchanges`` by id are those that are still kept.
 
     Reports are sorted among themselves only: the provider's clock is not ours.
     """
     if message.status == S.RECEIVED:
         return list(_received(message))
     told = [_report(report) for report in sorted(reports, key=lambda report: report.at or report.seen_at)]
-    return [*_before(message), *_handing_over(message, exchange), *told, *_end(message, reports)]
+    handed = [*(_attempt(attempt, exchanges) for attempt in attempts[-SHOWN:]), *_last(message, attempts, exchanges)]
+    tried = _after_more(handed) if len(attempts) > SHOWN else _numbered(handed)
+    return [*_before(message), *tried, *_found_out(message, attempts), *told, *_end(message, reports, attempts)]
 
 
 def _received(message: Message) -> Iterator[Step]:
@@ -84,21 +94,47 @@ def _before(message: Message) -> Iterator[Step]:
         yield Step(due, _("Scheduled for this time"))
 
 
-def _handing_over(message: Message, exchange: Exchange | None) -> Iterator[Step]:
-    """The last attempt; earlier ones are counted."""
+def _attempt(attempt: Attempt, exchanges: Mapping[int, Exchange]) -> Step:
+    """A hand-over that settled nothing."""
+    title = _("Handed over to %(account)s") % {"account": attempt.account.name}
+    known = attempt.exchange in exchanges
+    gone = attempt.exchange is not None and not known
+    shown = attempt.exchange if known else None
+    return Step(attempt.at, title, attempt.error_text, attempt.error_code, "warn", shown, gone)
+
+
+def _last(message: Message, attempts: Sequence[Attempt], exchanges: Mapping[int, Exchange]) -> Iterator[Step]:
+    """The hand-over that settled it, which is no attempt."""
+    exchange = exchanges.get(message.exchange) if message.exchange else None
     at = exchange.at if exchange else message.sent_at
-    if at is None:
+    if _is_attempt(message.exchange, attempts) or (at is None and message.exchange is None):
         return
     title = _("Handed over to %(account)s") % {"account": message.account.name}
-    if message.attempts > 1:
-        title = _("%(title)s, attempt %(n)d") % {"title": title, "n": message.attempts}
     code = f"HTTP {exchange.status}" if exchange and exchange.status else ""
-    if message.sent_at:
-        yield Step(at, title, _("The provider took it."), code)
-    elif exchange and message.status in (S.QUEUED, S.SCHEDULED):
-        yield Step(at, title, message.error_text or exchange.error, message.error_code or code, "warn")
-    else:
-        yield Step(at, title, exchange.error if exchange else "", code)
+    text = _("The provider took it.") if message.sent_at else exchange.error if exchange else ""
+    gone = message.exchange is not None and exchange is None
+    yield Step(at, title, text, code, exchange=exchange.pk if exchange else None, gone=gone)
+
+
+def _found_out(message: Message, attempts: Sequence[Attempt]) -> Iterator[Step]:
+    """What nobody could tell at first."""
+    if message.sent_at and _is_attempt(message.exchange, attempts):
+        yield Step(message.sent_at, _("The provider took it"), "", message.provider_status, "ok")
+
+
+def _is_attempt(exchange: int | None, attempts: Sequence[Attempt]) -> bool:
+    return exchange is not None and exchange in {attempt.exchange for attempt in attempts}
+
+
+def _numbered(handed: Sequence[Step]) -> Sequence[Step]:
+    if len(handed) < 2:
+        return handed
+    words = _("%(title)s, attempt %(n)d")
+    return [replace(step, title=words % {"title": step.title, "n": n}) for n, step in enumerate(handed, 1)]
+
+
+def _after_more(handed: Sequence[Step]) -> Sequence[Step]:
+    return [Step(None, _("Earlier attempts"), _("They are not shown here: there are too many.")), *handed]
 
 
 def _report(report: DeliveryReport) -> Step:
@@ -111,95 +147,18 @@ def _report(report: DeliveryReport) -> Step:
     )
 
 
-def _end(message: Message, reports: Sequence[DeliveryReport]) -> Iterator[Step]:
+def _end(message: Message, reports: Sequence[DeliveryReport], attempts: Sequence[Attempt]) -> Iterator[Step]:
     """The state that no report has told of."""
     told = {report.status for report in reports}
     if message.status in told or message.status not in FINAL | {S.UNCERTAIN}:
         return
     text = message.error_text or SENTENCES.get(message.status, "")
-    if message.status == S.UNCERTAIN and message.error_text:
-        text = f"{message.error_text} {SENTENCES[S.UNCERTAIN]}"
+    if message.status == S.UNCERTAIN:
+        told_above = attempts and attempts[-1].error_text == message.error_text
+        reason = "" if told_above else message.error_text
+        text = f"{reason} {SENTENCES[S.UNCERTAIN]}".strip()
     code = "" if message.status == S.CANCELED else message.error_code
     yield Step(message.done_at, WORDS[message.status], text, code, TONES.get(message.status, ""))
-
-
-# --- What comes next ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What the message waits for. ``attention``: it goes on only if a person does something."""
-
-    text: str
-    attention: bool = False
-
-
-def outlook(message: Message) -> Outlook | None:
-    """Why the message is where it is, or None where its end is known."""
-    describe = _OUTLOOKS.get(Status(message.status))
-    return describe(message) if describe else None
-
-
-def _scheduled(message: Message) -> Outlook:
-    text = _("It waits for its time: %(time)s.") % {"time": _time(message.due_at)}
-    return _held_by(message.account) or Outlook(text)
-
-
-def _queued(message: Message) -> Outlook:
-    if held := _held_by(message.account):
-        return held
-    if message.due_at > timezone.now():
-        values = {"time": _time(message.due_at), "reason": message.error_text or _("The last attempt did not get out.")}
-        return Outlook(_("It is tried again at %(time)s. %(reason)s") % values)
-    if message.error_text:
-        return Outlook(_("It goes out as soon as the account sends again. %(reason)s") % {"reason": message.error_text})
-    return Outlook(_("It is next in line: it leaves as soon as the account's rate limit has a place for it."))
-
-
-def _held_by(account: ProviderAccount) -> Outlook | None:
-    name = {"account": account.name}
-    if not account.enabled:
-        return Outlook(_("The account %(account)s is switched off. Switch it on to send.") % name, attention=True)
-    if account.paused_reason:
-        values = {**name, "reason": account.paused_reason}
-        return Outlook(_("The account %(account)s is paused: %(reason)s") % values, attention=True)
-    return None
-
-
-def _sending(message: Message) -> Outlook:
-    return Outlook(_("The request is on its way to the provider."))
-
-
-def _sent(message: Message) -> Outlook:
-    if not tells_the_end(message.account):
-        return Outlook(_("“Sent” is the last thing this provider can tell: it posts no delivery reports."))
-    if message.poll_at:
-        values = {"time": _time(message.poll_at)}
-        return Outlook(_("It waits for the delivery report. smsdash asks for it at %(time)s.") % values)
-    return Outlook(_("It waits for the delivery report."))
-
-
-_OUTLOOKS = {S.SCHEDULED: _scheduled, S.QUEUED: _queued, S.SENDING: _sending, S.SENT: _sent}
-
-
-def tells_the_end(account: ProviderAccount) -> bool:
-    """Does the account's kind say more than that a message was sent?"""
-    if account.kind not in registry.kinds():
-        return False
-    kind = account.kind_class
-    return Feature.REPORTS in kind.supports or kind.poll_after is not None
-
-
-def is_settled(message: Message) -> bool:
-    """Nothing more is to be learnt, so the page need not look again."""
-    return message.status in FINAL or (message.status == S.SENT and not tells_the_end(message.account))
-
-
-def _time(moment: datetime) -> str:
-    local = timezone.localtime(moment)
-    if local.date() == timezone.localdate():
-        return date_format(local, "H:i:s")
-    return date_format(local, "j F Y, H:i")
 
 
 # --- The wire ----------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import compose_views, log_views, views
+from . import compose_views, log_views, message_views
 
 urlpatterns = [
     path("compose/", compose_views.compose, name="messaging-compose"),
@@ -10,5 +10,6 @@ urlpatterns = [
     path("messages/", log_views.log, name="messaging-log"),
     path("messages/cancel/", log_views.cancel, name="messaging-cancel"),
     path("messages/resolve/", log_views.resolve, name="messaging-resolve"),
-    path("messages/<int:pk>/", views.message, name="messaging-message"),
+    path("messages/<int:pk>/", message_views.message, name="messaging-message"),
+    path("messages/<int:pk>/resend/", message_views.resend, name="messaging-message-resend"),
 ]

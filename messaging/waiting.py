@@ -17,7 +17,7 @@ from providers.models import ProviderAccount
 from providers.pacing import Log
 from providers.types import Feature, Rate, Status
 
-from . import gate
+from . import gate, windows
 from .ledger import FINAL, WAITING
 from .models import Message, Tally, Worker
 
@@ -111,7 +111,7 @@ def _account(message: Message, now: datetime) -> Waiting | None:
 def _no_worker(message: Message, now: datetime) -> Waiting | None:
     if Worker.objects.filter(progress_at__gt=now - ALIVE).exists():
         return None
-    return Waiting(_("No background worker is running. Start one: manage.py run does."), attention=True)
+    return Waiting(_("No background worker is running. Start one with manage.py run."), attention=True)
 
 
 def _not_yet(message: Message, now: datetime) -> Waiting | None:
@@ -130,16 +130,30 @@ def _scheduled(message: Message) -> str:
     campaign = message.campaign
     if campaign is None or message.due_at - campaign.due_at < timedelta(seconds=1):
         return _("It waits for its time: %(time)s.")
+    if _opening(message, campaign.due_at) > campaign.due_at:
+        return _("It waits for the sending hours. They begin at %(time)s.")
     if campaign.finish_by:
         return _("It waits for its turn at %(time)s: its campaign is spread over the time it has.")
-    return _("It waits for the sending hours. They begin at %(time)s.")
+    return _("It waits for its time: %(time)s.")
+
+
+def _opening(message: Message, at: datetime) -> datetime:
+    return windows.earliest(message.account, message.campaign, [message.number], at)[0]
+
+
+def _hours(message: Message, now: datetime) -> Waiting | None:
+    opens = _opening(message, now)
+    if opens <= now:
+        return None
+    text = _("It is outside the sending hours now. It goes out when they begin again: %s.")
+    return Waiting(text % moment(opens), expected=opens)
 
 
 def _phone(message: Message, now: datetime) -> Waiting | None:
     """The phone or SIM that it is meant for."""
     if not message.device:
         return None
-    device, sim = _found(message)
+    device, sim = phone_of(message)
     if device is None:
         return None
     name = {"device": str(device), "seen": moment(device.last_seen) if device.last_seen else _("never")}
@@ -151,7 +165,8 @@ def _phone(message: Message, now: datetime) -> Waiting | None:
     return _sim(sim, now) if sim else None
 
 
-def _found(message: Message) -> tuple[Device | None, Sim | None]:
+def phone_of(message: Message) -> tuple[Device | None, Sim | None]:
+    """The phone and the SIM that the message names, where they are known. One query, or two."""
     if message.sim is not None:
         sims = Sim.objects.filter(device__account_id=message.account_id, device__device_id=message.device)
         if sim := sims.filter(slot=message.sim).select_related("device").first():
@@ -316,7 +331,7 @@ def _uncertain(message: Message, now: datetime) -> Waiting:
 
 Reason = Callable[[Message, datetime], Waiting | None]
 _REASONS: Sequence[Reason] = (
-    _in_the_air, _account, _no_worker, _not_yet, _phone, _credits, _held, _down, _in_line
+    _in_the_air, _account, _no_worker, _not_yet, _hours, _phone, _credits, _held, _down, _in_line
 )  # fmt: skip
 _BY_STATUS: Mapping[Status, Callable[[Message, datetime], Waiting]] = {
     S.SCHEDULED: _unsent,

@@ -3,9 +3,7 @@ from __future__ import annotations
 import html
 import re
 import shlex
-import uuid
-from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,16 +11,19 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from devices.models import Device, Sim
 from messaging import campaigns, ledger, timeline
 from messaging.campaigns import Draft
 from messaging.ledger import Change
-from messaging.models import DeliveryReport, Message
+from messaging.models import Attempt, Campaign, DeliveryReport, Message, Route
+from providers import traces
 from providers.models import Exchange, ProviderAccount
-from providers.types import Status
+from providers.types import Status, Trace
 from tests.base import account, administrator, person, signed_in
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HTTP_HX_REQUEST": "true"}
+VIEW = "messaging.view_message"
 
 
 @pytest.fixture
@@ -39,9 +40,15 @@ def exchange(main: ProviderAccount, **values: Any) -> Exchange:
         "at": timezone.now(), "verb": "send", "method": "POST", "url": "https://api.example/v1/messages",
         "request_headers": {"authorization": "•••", "content-type": "application/json"},
         "request_body": '{"body": "It\'s here"}', "status": 201, "reply_headers": {"x-left": "9"},
-        "reply_body": '{"id": "msg_1"}', "milliseconds": 120,
+        "reply_body": '{"id": "msg_1"}', "seconds": 0.12,
     }  # fmt: skip
-    return Exchange.objects.create(account=main, **{**defaults, **values})
+    row = traces.complete(Exchange(account=main), Trace(**{**defaults, **values}))
+    row.save()
+    return row
+
+
+def tried(row: Message, at: datetime, **values: Any) -> Attempt:
+    return Attempt.objects.create(message=row, account=row.account, at=at, **values)
 
 
 def page(row: Message, client: Client | None = None) -> str:
@@ -52,9 +59,9 @@ def page(row: Message, client: Client | None = None) -> str:
 
 
 def timeline_of(row: Message) -> list[tuple[str, str]]:
-    reports = list(row.reports.order_by("pk"))
-    traced = Exchange.objects.filter(pk=row.exchange).first()
-    return [(str(step.title), step.code) for step in timeline.steps(row, reports, traced)]
+    attempts = list(row.earlier.order_by("pk"))
+    steps = timeline.steps(row, list(row.reports.order_by("pk")), attempts, Exchange.objects.in_bulk())
+    return [(str(step.title), step.code) for step in steps]
 
 
 # --- What happened -----------------------------------------------------------------------------------
@@ -67,6 +74,7 @@ def test_the_timeline_tells_a_whole_life_in_order(main: ProviderAccount) -> None
         main, status="delivered", created_at=start, exchange=trace.pk, attempts=2, provider_id="msg_1",
         sent_at=trace.at, done_at=start + timedelta(minutes=3),
     )  # fmt: skip
+    tried(row, start, error_code="unreachable", error_text="No route.")
     # the reports came in the wrong order
     for status, minutes in (("delivered", 3), ("sent", 2)):
         at = start + timedelta(minutes=minutes)
@@ -75,6 +83,7 @@ def test_the_timeline_tells_a_whole_life_in_order(main: ProviderAccount) -> None
         )
     assert timeline_of(row) == [
         ("Accepted", ""),
+        ("Handed over to Main, attempt 1", "unreachable"),
         ("Handed over to Main, attempt 2", "HTTP 201"),
         ("Sent", "message.sent"),
         ("Delivered", "message.delivered"),
@@ -129,42 +138,14 @@ def test_who_wrote_it_is_named(main: ProviderAccount) -> None:
 
 # --- What it waits for -------------------------------------------------------------------------------
 
-SOON = timedelta(minutes=7)
-WAITS: Mapping[str, tuple[dict[str, Any], dict[str, Any], str]] = {
-    "scheduled": ({"status": "scheduled"}, {}, "It waits for its time:"),
-    "in line": ({"status": "queued"}, {}, "It is next in line"),
-    "retried": ({"status": "queued", "error_text": "No route."}, {}, "It is tried again at"),
-    "given back": (
-        {"status": "queued", "error_text": "The limit is reached."},
-        {},
-        "as soon as the account sends again",
-    ),
-    "paused": ({"status": "queued"}, {"paused_reason": "No credits."}, "The account Main is paused: No credits."),
-    "paused later": ({"status": "scheduled"}, {"paused_reason": "No credits."}, "is paused: No credits."),
-    "switched off": ({"status": "queued"}, {"enabled": False}, "The account Main is switched off."),
-    "on its way": ({"status": "sending"}, {}, "The request is on its way to the provider."),
-    "reported": ({"status": "sent"}, {}, "It waits for the delivery report."),
-    "asked for": ({"status": "sent", "poll_at": timezone.now()}, {}, "smsdash asks for it at"),
-    "nothing to come": ({"status": "sent"}, {"kind": "customersms"}, "“Sent” is the last thing this provider can tell"),
-    "kind is gone": ({"status": "sent"}, {"gone": True}, "the last thing this provider can tell"),
-}
+
+def test_the_page_says_what_it_waits_for_and_leads_to_what_can_be_done() -> None:
+    row = message(account(paused_reason="Paused by admin."), status="queued")
+    assert "The account Main is paused: Paused by admin. Resume it to send. Open account" in page(row)
 
 
-@pytest.mark.parametrize("case", list(WAITS))
-def test_it_says_what_the_message_waits_for(case: str) -> None:
-    values, state, sentence = WAITS[case]
-    state = dict(state)
-    gone = state.pop("gone", False)
-    main = account(**state)
-    if gone:
-        ProviderAccount.objects.update(kind="gone")
-    due = timezone.now() + SOON if case in ("scheduled", "paused later", "retried") else timezone.now()
-    assert sentence in page(message(main, due_at=due, **values))
-
-
-@pytest.mark.parametrize("status", [*sorted(ledger.FINAL), Status.UNCERTAIN])
-def test_what_is_over_waits_for_nothing(main: ProviderAccount, status: str) -> None:
-    assert timeline.outlook(message(main, status=status)) is None
+def test_what_is_over_waits_for_nothing(main: ProviderAccount) -> None:
+    assert signed_in().get(f"/messages/{message(main, status='failed').pk}/").context["waiting"] is None
 
 
 # --- The exchange ------------------------------------------------------------------------------------
@@ -192,8 +173,97 @@ def test_an_exchange_without_an_answer_says_why(main: ProviderAccount) -> None:
     assert "Answer No answer came within 20 seconds." in said and "HTTP" not in said
 
 
-def test_an_exchange_that_is_not_kept_any_more_is_left_out(main: ProviderAccount) -> None:
-    assert "exchange" not in page(message(main, status="sent", exchange=uuid.uuid4()))
+def test_an_exchange_that_is_not_kept_any_more_is_told(main: ProviderAccount) -> None:
+    said = page(message(main, status="sent", exchange=999))
+    assert "What was said is not kept any more." in said and "Exchanges with the provider" not in said
+
+
+def test_every_attempt_leads_to_what_was_said(main: ProviderAccount) -> None:
+    row, other = message(main, status="queued"), account("Other")
+    first = exchange(main, status=503, seconds=1.5)
+    tried(row, first.at, exchange=first.pk, error_code="unavailable", error_text="Come back later.")
+    second = exchange(other, status=429)
+    attempt = tried(row, second.at, exchange=second.pk, error_text="Too fast.")
+    Attempt.objects.filter(pk=attempt.pk).update(account=other)
+    Message.objects.filter(pk=row.pk).update(exchange=second.pk)
+    text, said = (
+        signed_in().get(f"/messages/{row.pk}/").text,
+        page(Message.objects.get(), signed_in(person("bob", VIEW))),
+    )
+    assert "Handed over to Main, attempt 1" in said and "Come back later." in said and "1,500 ms" in said
+    assert "Handed over to Other, attempt 2" in said and "Too fast." in said and "attempt 3" not in said
+    for trace in (first, second):
+        assert f'href="#exchange-{trace.pk}"' in text and f'id="exchange-{trace.pk}"' in text
+        assert f'data-copy="curl-{trace.pk}"' in text
+
+
+def test_what_became_uncertain_says_so_once(main: ProviderAccount) -> None:
+    row = message(main, status="uncertain", exchange=exchange(main, status=None).pk, error_text="No answer.")
+    tried(row, timezone.now(), exchange=row.exchange, error_text="No answer.")
+    assert timeline_of(row) == [("Accepted", ""), ("Handed over to Main", ""), ("Uncertain", "")]
+    assert page(row).count("No answer.") == 1
+    Message.objects.update(status="sent", sent_at=timezone.now(), provider_status="counted as sent by admin")
+    assert timeline_of(Message.objects.get())[-1] == ("The provider took it", "counted as sent by admin")
+
+
+def test_of_many_attempts_the_newest_are_shown(main: ProviderAccount) -> None:
+    row = message(main, status="queued")
+    for n in range(timeline.SHOWN + 5):
+        tried(row, timezone.now(), error_text=f"Error {n}.")
+    said = page(row)
+    assert "Error 24." in said and "Error 5." in said and "Error 3." not in said and "there are too many" in said
+
+
+# --- Where it goes -----------------------------------------------------------------------------------
+
+
+def test_it_names_its_route_phone_sim_campaign_and_last_moment(main: ProviderAccount) -> None:
+    phone = Device.objects.create(account=main, device_id="7", name="Desk")
+    Sim.objects.create(device=phone, slot=1, label="Red", number="+3725000")
+    route = Route.objects.create(name="Cheapest")
+    campaign = Campaign.objects.create(account=main, text="x", name="Spring", total=1, expanded=1)
+    end = timezone.now() + timedelta(days=1)
+    said = page(message(main, device="7", sim=1, route=route, campaign=campaign, expires_at=end))
+    for words in ("Desk · Red +3725000", "Route Cheapest", "1 recipient: Spring", "Not sent after"):
+        assert words in said
+    assert "Device 8 · SIM 1" in page(message(main, device="8", sim=0), signed_in(person("bob", VIEW)))
+
+
+def test_it_leads_to_what_it_repeats_and_back(main: ProviderAccount) -> None:
+    first = message(main, status="failed")
+    second = message(main, status="delivered", resend_of=first)
+    client = signed_in()
+    assert f'href="/messages/{second.pk}/"' in client.get(f"/messages/{first.pk}/").text
+    assert f'href="/messages/{first.pk}/"' in client.get(f"/messages/{second.pk}/").text
+
+
+@pytest.mark.parametrize("through", ["", "Other"])
+def test_it_is_sent_once_more_as_before_or_through_another_account(main: ProviderAccount, through: str) -> None:
+    other, row, client = account("Other"), message(main, status="failed"), signed_in()
+    assert "Send this message once more?" in page(row, client)
+    chosen = other if through else main
+    reply = client.post(f"/messages/{row.pk}/resend/", {"account": other.pk if through else ""}, follow=True)
+    new = row.resends.get()
+    assert (new.account_id, new.status, new.text) == (chosen.pk, "queued", "Hello")
+    assert reply.redirect_chain[-1][0] == f"/messages/{new.pk}/" and "This is the new message." in reply.text
+
+
+def test_a_double_click_sends_once_and_says_why(main: ProviderAccount) -> None:
+    row, client = message(main, status="failed"), signed_in()
+    for _ in range(2):
+        reply = client.post(f"/messages/{row.pk}/resend/", follow=True)
+    assert row.resends.count() == 1
+    assert "was resent already" in reply.text
+    assert 'name="again"' in reply.text
+
+
+@pytest.mark.parametrize("rights", [(VIEW,), (VIEW, "messaging.change_message")])
+def test_only_who_may_write_messages_sends_once_more(main: ProviderAccount, rights: tuple[str, ...]) -> None:
+    row, client = message(main, status="failed"), signed_in(person("bob", *rights))
+    assert "once more" not in page(row, client)
+    assert client.post(f"/messages/{row.pk}/resend/").status_code == 403
+    assert signed_in().get(f"/messages/{row.pk}/resend/").status_code == 405
+    assert not row.resends.exists()
 
 
 # --- The page ----------------------------------------------------------------------------------------
@@ -289,7 +359,7 @@ def test_the_page_takes_few_queries(main: ProviderAccount, django_assert_num_que
     for _ in range(20):
         DeliveryReport.objects.create(account=main, message=row, provider_id="x", status="sent")
     url = f"/messages/{row.pk}/"
-    with django_assert_num_queries(5):  # session, user, message, reports, exchange
+    with django_assert_num_queries(9):  # session, user; message, reports, attempts, resends; why it waits × 2; exchange
         text = client.get(url).text
-    with django_assert_num_queries(4):
+    with django_assert_num_queries(8):
         client.get(poll_url(row, text), **HTMX)
