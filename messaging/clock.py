@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from django.db.models import Exists, F, OuterRef
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, QuerySet, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
-from . import bulk, dispatch, leases, ledger, rerouting, wakeup
+from . import bulk, dispatch, gate, leases, ledger, rerouting, wakeup
 from .ledger import Change
 from .models import Campaign, Message
 
 AGAIN = 5.0  # seconds until a wake-up that brought nothing is repeated
-CHUNK = 1_000
+CHUNK = 1_000  # messages that one transaction moves
+PROMOTED = 10_000  # messages that one tick promotes
 
 _woken: dict[tuple[str, int], float] = {}
 
 
 def tick() -> None:
-    """Promote what was scheduled for now, and wake workers for whatever waits and nobody works on."""
+    """End what is too late, promote what was scheduled for now, and wake workers for what nobody works on."""
+    expire()
     promote()
     for pk in accounts_abandoned():
         clear_up(pk)
@@ -50,15 +56,43 @@ def tick() -> None:
 
 
 def promote() -> int:
-    """Scheduled messages whose time has come are queued. Returns how many."""
-    due = Message.objects.filter(status=Status.SCHEDULED, due_at__lte=timezone.now()).order_by("due_at")
-    total = 0
-    while ids := list(due.values_list("pk", flat=True)[:CHUNK]):
-        moved = len(ledger.apply(Change(pk, Status.QUEUED) for pk in ids))
-        total += moved
-        if moved < len(ids):
-            break
-    return total
+    """Scheduled messages whose time has come are queued, urgent ones first and each account in its turn.
+
+    At most PROMOTED of them, so that a big campaign keeps nobody waiting: the next tick goes on. Returns how many.
+    """
+    due = Message.objects.filter(status=Status.SCHEDULED, due_at__lte=timezone.now())
+    place = Window(RowNumber(), partition_by="account_id", order_by=["-priority", "due_at"])
+    found = due.alias(place=place).order_by("place", "due_at").values_list("pk", "account_id")[:PROMOTED]
+    accounts = dict(found)
+    for account_id in set(accounts.values()):
+        _woken.pop(("drain", account_id), None)  # what is new is worth another wake-up
+    return sum(_queue(due, ids) for ids in _chunks(list(accounts)))
+
+
+def _queue(due: QuerySet[Message], ids: Sequence[int]) -> int:
+    """Whatever somebody is changing just now is left for the next tick."""
+    with transaction.atomic():
+        still = due.filter(pk__in=ids).select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)
+        return len(ledger.apply(Change(pk, Status.QUEUED) for pk in list(still)))
+
+
+def expire() -> int:
+    """What has not left by the time until which it was worth sending does not go any more; at most CHUNK at once."""
+    waiting = Message.objects.filter(status__in=(Status.SCHEDULED, Status.QUEUED), expires_at__lte=timezone.now())
+    found = dict(waiting.order_by("expires_at").values_list("pk", "account_id")[:CHUNK])
+    if not found:
+        return 0
+    text = _("It did not leave in time: its time to be sent was over.")
+    values = {"error_code": "expired", "error_text": text, "done_at": timezone.now()}
+    with gate.closed(found.values()) as flying:
+        here = waiting.filter(pk__in=found, account_id__in=set(found.values())).values_list("pk", flat=True)
+        late = [pk for pk in here if pk not in flying]
+        ledger.apply(Change(pk, Status.QUEUED) for pk in late)  # from the schedule it ends by way of the queue
+        return len(ledger.apply(Change(pk, Status.EXPIRED, values) for pk in late))
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK))
 
 
 def accounts_due() -> list[int]:
