@@ -114,13 +114,14 @@ class Compose(Phones):
         required=False,
         max_length=opening_hours.LONGEST,
         widget=forms.TextInput(attrs={"placeholder": opening_hours.EXAMPLE, "autocomplete": "off"}),
-        help_text=gettext_lazy("Messages wait outside of them, but for those with priority."),
+        help_text=gettext_lazy("By the clock of the time zone above. Outside of them only priority messages go out."),
     )
     by_recipient = forms.BooleanField(
         label=gettext_lazy("By the clock where each recipient’s number is from"), required=False
     )
     finish_by = _moment(
-        label=gettext_lazy("Finish by"), help_text=gettext_lazy("For a route: when the last message should have left.")
+        label=gettext_lazy("Finish by"),
+        help_text=gettext_lazy("When the last message should have left, through whichever account."),
     )
     expires_at = _moment(
         label=gettext_lazy("Do not send after"),

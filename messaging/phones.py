@@ -44,7 +44,7 @@ class Phones(forms.Form):
             del self.fields["phones"], self.fields["random"]
         for pk, account in having.items():
             self.fields[_name(pk)] = forms.MultipleChoiceField(
-                label=_("Phones of %(account)s") % {"account": account},
+                label=_("Phones and SIMs of “%(account)s”") % {"account": account},
                 required=False,
                 widget=forms.CheckboxSelectMultiple,
                 error_messages={"invalid_choice": _("A phone or SIM is gone or switched off. Choose anew.")},
