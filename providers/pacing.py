@@ -22,7 +22,7 @@ from .models import Pace, ProviderAccount
 from .types import Rate
 
 EXACT = 128  # the requests of a window with a higher limit are kept in heaps: those within a hundredth of it
-COARSE = 10  # parts of a window instead of a hundred, while less than half of the limit is used
+COARSE = 10  # parts of a window instead of a hundred, while less than a tenth of the limit is used
 MARGIN = 0.002  # seconds by which a place is free later than it seems: clocks and networks are not exact
 _CLOCK = {
     "postgresql": "extract(epoch FROM clock_timestamp())::float8",
@@ -50,7 +50,7 @@ class Log:
         self.rates = sorted_rates(rates)
         self.even = even
         kept = json.loads(text) if text else {}
-        self.next_at: float = kept.get("next", 0) / 1000
+        self.next_at: float = kept.get("next", 0) / 1_000_000
         self.windows = {rate.seconds: _unpacked(kept.get(str(rate.seconds), ())) for rate in self.rates}
 
     def wait(self, now: float, *, urgent: bool = False) -> float:
@@ -88,7 +88,7 @@ class Log:
 
     def text(self) -> str:
         packed = {str(seconds): _packed(entries) for seconds, entries in self.windows.items()}
-        return json.dumps({"next": round(self.next_at * 1000), **packed}, separators=(",", ":"))
+        return json.dumps({"next": round(self.next_at * 1_000_000), **packed}, separators=(",", ":"))
 
     def _full_for(self, rate: Rate, now: float, spare: int) -> float:
         entries = self.windows[rate.seconds]
@@ -116,7 +116,7 @@ def _add(entries: list[Used], rate: Rate, at: float, n: int) -> None:
 
 
 def _grain(entries: Sequence[Used], rate: Rate) -> float:
-    return rate.seconds / (COARSE if sum(e.n for e in entries) * 2 < rate.limit else 100)
+    return rate.seconds / (COARSE if sum(e.n for e in entries) * 10 < rate.limit else 100)
 
 
 def _packed(entries: Sequence[Used]) -> list[int]:
