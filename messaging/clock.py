@@ -17,7 +17,7 @@ from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
-from . import bulk, dispatch, gate, leases, ledger, rerouting, wakeup
+from . import bulk, dispatch, gate, housekeeping, leases, ledger, reports, rerouting, wakeup
 from .ledger import Change
 from .models import Campaign, Message
 
@@ -49,6 +49,10 @@ def tick() -> None:
     for pk in rerouting.due():
         if _not_lately("reroute", pk):
             wakeup.reroute(pk)
+    if _not_lately("replay", 0):
+        reports.replay_recent()
+    if _not_lately("tidy", 0) and housekeeping.due():
+        wakeup.tidy()
     stuck = timezone.now() - timedelta(seconds=AGAIN)
     for pk in Campaign.objects.filter(expanded__lt=F("total"), created_at__lt=stuck).values_list("pk", flat=True):
         if _not_lately("expand", pk):

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from . import bulk as bulk_actions
-from . import campaigns, polling, rerouting, wakeup
+from . import campaigns, housekeeping, polling, rerouting, wakeup
 from .drain import drain as run_drain
 from .drain import stopping
 from .models import Worker
@@ -78,6 +78,12 @@ def poll(account_id: int) -> None:
 def reroute(route_id: int) -> None:
     if rerouting.balance(route_id):
         wakeup.reroute(route_id)
+
+
+@makes_progress
+def tidy() -> None:
+    if housekeeping.tidy():
+        wakeup.tidy()
 
 
 @makes_progress

@@ -39,5 +39,9 @@ def bulk(action_id: int, worker: str) -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.bulk", action_id, worker))
 
 
+def tidy() -> None:
+    transaction.on_commit(lambda: async_task("messaging.tasks.tidy"))
+
+
 def beat() -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.beat"))

@@ -31,6 +31,7 @@ SMSDASH_DEMO = env.bool("SMSDASH_DEMO", True)
 SMSDASH_WORKERS = env.int("SMSDASH_WORKERS", 3)
 SMSDASH_WEB = env.bool("SMSDASH_WEB", True)
 SMSDASH_DEFAULT_REGION = env.str("SMSDASH_DEFAULT_REGION", "").upper() or None
+SMSDASH_KEEP_EXCHANGES = env.int("SMSDASH_KEEP_EXCHANGES", 30)  # days; 0: for ever
 # Where providers reach this installation, for callbacks.
 SMSDASH_PUBLIC_URL = env.str("SMSDASH_PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
 
