@@ -11,22 +11,23 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db import transaction
 from django.db.models import Q
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.functional import Promise
+from django.utils.translation import gettext, ngettext_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext_lazy
 
 from providers.models import ProviderAccount
 from providers.types import Status
 
-from . import cancel, pages, resend, resolve, wakeup
+from . import cancel, pages, reschedule, resend, resolve, wakeup
 from .log import Filters, kept
 from .models import BulkAction, Message
 
@@ -36,10 +37,11 @@ SECONDS = 20.0  # a task works so long, then it queues the rest
 IDLE = 20.0  # seconds after which whoever worked on an action is taken for dead
 SHOWN = timedelta(minutes=2)  # how long the log tells of an action that is over
 
-LATE, SETTLED = "late", "settled"
+LATE, TOO_LATE, SETTLED = "late", "too_late", "settled"
 REASONS: Mapping[str, str | Promise] = {
     **resend.REASONS,
     LATE: _("had left already"),
+    TOO_LATE: _("had left already, or would have expired by then"),
     SETTLED: _("was not uncertain any more"),
 }
 
@@ -61,13 +63,17 @@ class Action:
 
     statuses: frozenset[Status]
     do: Callable[[Sequence[int], Mapping[str, Any], str], Did]
-    said: Any  # with a number: what was done
+    said: Any  # what was done, for the number ``n``, written as ``shown``
     permission: str = "messaging.change_message"
     asks: bool = True
 
 
 def _cancel(ids: Sequence[int], values: Mapping[str, Any], by: str) -> Did:
     return _or(LATE, ids, cancel.cancel(ids, by))
+
+
+def _reschedule(ids: Sequence[int], values: Mapping[str, Any], by: str) -> Did:
+    return _or(TOO_LATE, ids, reschedule.reschedule(ids, datetime.fromisoformat(values["moment"]), by))
 
 
 def _resend(ids: Sequence[int], values: Mapping[str, Any], by: str) -> Did:
@@ -89,23 +95,32 @@ def _or(reason: str, ids: Sequence[int], n: int) -> Did:
 
 
 ACTIONS: Mapping[str, Action] = {
-    "cancel": Action(cancel.CANCELABLE, _cancel, ngettext_lazy("%d message is canceled.", "%d messages are canceled.")),
+    "cancel": Action(
+        cancel.CANCELABLE,
+        _cancel,
+        ngettext_lazy("%(shown)s message is canceled.", "%(shown)s messages are canceled.", "n"),
+    ),
+    "reschedule": Action(
+        reschedule.MOVABLE,
+        _reschedule,
+        ngettext_lazy("%(shown)s message has a new time.", "%(shown)s messages have a new time.", "n"),
+    ),
     "resend": Action(
         resend.RESENDABLE,
         _resend,
-        ngettext_lazy("%d message is queued once more.", "%d messages are queued once more."),
+        ngettext_lazy("%(shown)s message is queued once more.", "%(shown)s messages are queued once more.", "n"),
         permission="messaging.add_message",
     ),
     "sent": Action(
         frozenset({Status.UNCERTAIN}),
         _count_as_sent,
-        ngettext_lazy("%d message is counted as sent.", "%d messages are counted as sent."),
+        ngettext_lazy("%(shown)s message is counted as sent.", "%(shown)s messages are counted as sent.", "n"),
         asks=False,
     ),
     "again": Action(
         frozenset({Status.UNCERTAIN}),
         _send_again,
-        ngettext_lazy("%d message is queued again.", "%d messages are queued again."),
+        ngettext_lazy("%(shown)s message is queued again.", "%(shown)s messages are queued again.", "n"),
     ),
 }
 
@@ -123,6 +138,19 @@ def count(name: str, filters: Filters) -> int | None:
         return sum(counts[status] for status in statuses)
     found, edge = pages.ids(filters, statuses, _top(), AT_ONCE)
     return len(found) if edge is None else None
+
+
+# --- In words ----------------------------------------------------------------------------------------
+
+
+def said(name: str, n: int) -> str:
+    return str(ACTIONS[name].said % {"n": n, "shown": intcomma(n)})
+
+
+def left_out(skipped: Mapping[str, int]) -> str:
+    """Empty: nobody was."""
+    reasons = ", ".join(f"{intcomma(n)} {REASONS[reason]}" for reason, n in skipped.items() if n)
+    return gettext("Left out: %s.") % reasons if reasons else ""
 
 
 # --- All of a filter ---------------------------------------------------------------------------------
@@ -190,11 +218,36 @@ def abandoned() -> list[int]:
     return [action.pk for action in BulkAction.objects.filter(finished_at=None) if _is_idle(action)]
 
 
-def shown() -> list[BulkAction]:
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """An action in words. ``looked``: messages that were looked at, of ``total``; None: nobody counted them."""
+
+    action: BulkAction
+    said: str
+    left_out: str
+    looked: int
+    total: int | None
+    stopped: str
+
+
+def shown() -> list[Progress]:
     """What runs and what is over since a moment, newest first."""
     latest = BulkAction.objects.order_by("-pk").values("pk")[:5]
     lately = Q(pk__in=latest, finished_at__gte=timezone.now() - SHOWN)
-    return list(BulkAction.objects.filter(Q(finished_at=None) | lately).select_related("created_by").order_by("-pk"))
+    found = BulkAction.objects.filter(Q(finished_at=None) | lately).select_related("created_by").order_by("-pk")
+    return [_progress(action) for action in found]
+
+
+def _progress(action: BulkAction) -> Progress:
+    skipped = action.values["skipped"]
+    return Progress(
+        action,
+        said(action.action, action.done),
+        left_out(skipped),
+        action.done + sum(skipped.values()),
+        action.values["total"],
+        action.values.get("stopped", ""),
+    )
 
 
 def _is_idle(action: BulkAction) -> bool:

@@ -103,6 +103,11 @@ class Filters:
         return urlencode({name: value for name, value in pairs.items() if value not in (None, "")})
 
     @property
+    def here(self) -> str:
+        """The query of this very page."""
+        return self.query(before=self.before, after=self.after)
+
+    @property
     def first_page(self) -> bool:
         return self.before is None and self.after is None
 

@@ -10,6 +10,9 @@ urlpatterns = [
     path("messages/", log_views.log, name="messaging-log"),
     path("messages/cancel/", log_views.cancel, name="messaging-cancel"),
     path("messages/resolve/", log_views.resolve, name="messaging-resolve"),
+    path("messages/act/", log_views.act, name="messaging-act"),
+    path("messages/actions/", log_views.actions, name="messaging-actions"),
+    path("messages/actions/<int:pk>/stop/", log_views.stop, name="messaging-stop"),
     path("messages/<int:pk>/", message_views.message, name="messaging-message"),
     path("messages/<int:pk>/resend/", message_views.resend, name="messaging-message-resend"),
 ]

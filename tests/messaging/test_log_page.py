@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
+from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from messaging.models import Campaign, Message
+from messaging.models import BulkAction, Campaign, Message
 from providers.models import ProviderAccount
 from tests.base import account, person, signed_in
 
@@ -78,7 +81,7 @@ def test_the_page_takes_as_many_queries_for_50_rows_as_for_one(
     messages(main, 60)
     client = signed_in()
     for query, more in (("", 0), ("?account=1", 1), ("?before=40", 0), ("?campaign=1", 1), ("?period=week", 1)):
-        with django_assert_num_queries(5 + more):  # session, user, counts, accounts, rows
+        with django_assert_num_queries(6 + more):  # session, user, counts, accounts, rows, actions
             client.get(URL + query)
 
 
@@ -152,3 +155,142 @@ def test_canceling_takes_a_permission_and_a_post(main: ProviderAccount) -> None:
     assert signed_in().get(f"{URL}cancel/").status_code == 405
     row.refresh_from_db()
     assert row.status == "queued"
+
+
+# --- Acting on many ----------------------------------------------------------------------------------
+
+
+def act(client: Client, name: str, **values: object) -> HttpResponse:
+    return client.post(f"{URL}act/", {"action": name, "next": f"{URL}?q=x", **values})
+
+
+def statuses() -> list[str]:
+    return list(Message.objects.order_by("pk").values_list("status", flat=True))
+
+
+def test_it_asks_before_it_does_what_cannot_be_undone(main: ProviderAccount) -> None:
+    rows = [*messages(main, 2, status="queued"), *messages(main, status="sent")]
+    ids = [row.pk for row in rows]
+    client = signed_in()
+    question = act(client, "cancel", id=ids).text
+    assert "Cancel these messages?" in question and "2 messages." in question
+    assert statuses() == ["queued", "queued", "sent"]
+    reply = act(client, "cancel", id=ids, sure="1")
+    assert reply["Location"] == f"{URL}?q=x"
+    assert statuses() == ["canceled", "canceled", "sent"]
+    page = client.get(URL).text
+    assert "2 messages are canceled." in page and "Left out: 1 had left already." in page
+
+
+def test_what_harms_nobody_is_done_at_once(main: ProviderAccount) -> None:
+    (row,) = messages(main, status="uncertain")
+    act(signed_in(), "sent", id=row.pk)
+    assert statuses() == ["sent"]
+
+
+def test_all_of_a_filter_are_sent_once_more_through_another_account(main: ProviderAccount) -> None:
+    other = account("Other")
+    messages(main, 3, status="failed")
+    messages(main, 2, status="failed", number="+1212")
+    client = signed_in()
+    whole = {"whole": "1", "filters": "number=%2B372"}
+    question = act(client, "resend", **whole).text
+    assert "3 messages." in question and "Other" in question
+    token = re.search(r'name="token" value="([^"]*)"', question)[1]  # type: ignore[index]
+    for _ in range(2):
+        act(client, "resend", **whole, sure="1", account=other.pk, token=token)
+    assert "3 messages are queued once more." in client.get(URL).text
+    assert Message.objects.filter(account=other, resend_of__number__startswith="+372").count() == 3
+    assert BulkAction.objects.get().done == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [("2099-01-01T10:00", "more than a year ahead"), ("x", "not a date and time"), ("2020-01-01T10:00", "over")],
+)
+def test_a_time_that_cannot_be_is_asked_for_again(main: ProviderAccount, typed: str, said: str) -> None:
+    (row,) = messages(main, status="queued")
+    reply = act(signed_in(), "reschedule", id=row.pk, sure="1", moment=typed)
+    assert reply.status_code == 200 and said in reply.text
+    assert statuses() == ["queued"]
+
+
+def test_messages_get_another_time(main: ProviderAccount) -> None:
+    (row,) = messages(main, status="queued")
+    moment = timezone.localtime() + timedelta(days=2)
+    act(signed_in(), "reschedule", id=row.pk, sure="1", moment=f"{moment:%Y-%m-%dT%H:%M}")
+    row.refresh_from_db()
+    assert row.status == "scheduled" and f"{timezone.localtime(row.due_at):%H:%M}" == f"{moment:%H:%M}"
+
+
+def test_it_says_so_when_nothing_can_be_done_any_more(main: ProviderAccount) -> None:
+    (row,) = messages(main, status="sent")
+    assert "That cannot be done with any of them any more" in act(signed_in(), "cancel", id=row.pk).text
+
+
+@pytest.mark.parametrize("name", ["", "nonsense", "delete"])
+def test_an_action_that_does_not_exist_does_nothing(main: ProviderAccount, name: str) -> None:
+    messages(main, status="queued")
+    assert act(signed_in(), name, whole="1", sure="1").status_code == 302
+    assert statuses() == ["queued"]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "permission"),
+    [("cancel", "queued", "change"), ("sent", "uncertain", "change"), ("resend", "failed", "add")],
+)
+def test_each_action_takes_its_permission_and_is_offered_to_nobody_else(
+    main: ProviderAccount, name: str, status: str, permission: str
+) -> None:
+    (row,) = messages(main, status=status)
+    viewer = signed_in(person("viewer", "messaging.view_message"))
+    assert act(viewer, name, id=row.pk, sure="1").status_code == 403
+    assert statuses() == [status] and 'type="checkbox"' not in viewer.get(URL).text
+    editor = signed_in(person("editor", "messaging.view_message", f"messaging.{permission}_message"))
+    assert f'value="{name}"' in editor.get(URL).text and f'id="c{row.pk}"' in editor.get(URL).text
+    assert act(editor, name, id=row.pk, sure="1").status_code == 302
+    assert statuses() != [status]
+
+
+@pytest.mark.parametrize(
+    ("query", "offered"),
+    [("", {"cancel", "reschedule", "resend"}), ("?status=failed", {"resend"}), ("?status=received", set())],
+)
+def test_only_what_suits_the_statuses_is_offered(main: ProviderAccount, query: str, offered: set[str]) -> None:
+    for status in ("queued", "failed", "received"):
+        messages(main, status=status)
+    page = signed_in().get(URL + query).text
+    assert set(re.findall(r'name="action" value="(\w+)"', page)) == offered
+
+
+def test_the_whole_filter_is_offered_where_there_is_more_than_a_page(main: ProviderAccount) -> None:
+    messages(main, 50, status="failed")
+    client = signed_in()
+    assert 'name="whole"' not in client.get(URL).text
+    messages(main, 1201, status="failed")
+    assert "All 1,251 of this filter" in client.get(URL).text
+    assert "All of this filter" in client.get(f"{URL}?q=hello").text
+
+
+def test_a_running_action_is_shown_live_and_can_be_stopped(main: ProviderAccount) -> None:
+    messages(main, 700, status="queued")
+    client = signed_in()
+    act(client, "cancel", whole="1", filters="", sure="1", token="t")
+    page = client.get(URL).text
+    assert "In the works: 500 of 700. 500 messages are canceled." in " ".join(page.split())
+    assert 'hx-get="/messages/actions/"' in page
+    pk = BulkAction.objects.get().pk
+    assert client.get(f"{URL}actions/{pk}/stop/").status_code == 405
+    client.post(f"{URL}actions/{pk}/stop/")
+    fragment = client.get(f"{URL}actions/", **HTMX).text
+    assert "Stopped by admin. 500 messages are canceled." in " ".join(fragment.split())
+    assert "hx-get" not in fragment and "<html" not in fragment
+
+
+def test_filters_without_a_field_can_be_taken_away(main: ProviderAccount) -> None:
+    (row,) = messages(main, device="phone-1", sim=1)
+    messages(main, device="phone-2", sim=1)
+    page = signed_in().get(f"{URL}?device=phone-1&sim=1&direction=out").text
+    assert re.findall(r'id="m(\d+)"', page) == [str(row.pk)]
+    assert f'href="{URL}?direction=out"' in page and "SIM 2" in page
+    assert f'href="{URL}?device=phone-1&amp;sim=1"' in page
