@@ -52,3 +52,29 @@ class LeaseAdmin(Record):
 class WorkerAdmin(Record):
     list_display = ("name", "started_at", "progress_at")
     ordering = ("-progress_at",)
+
+
+@admin.register(models.Attempt)
+class AttemptAdmin(Record):
+    list_display = ("at", "message_id", "account", "error_code", "error_text")
+    ordering = ("-id",)
+    raw_id_fields = ("message",)
+    sealed = ("account__credentials",)
+
+
+@admin.register(models.BulkAction)
+class BulkActionAdmin(Record):
+    list_display = ("created_at", "action", "filters", "done", "finished_at")
+    ordering = ("-id",)
+
+
+@admin.register(models.Route)
+class RouteAdmin(Record):
+    list_display = ("name", "strategy", "created_at")
+
+
+@admin.register(models.RouteMember)
+class RouteMemberAdmin(Record):
+    list_display = ("route", "account", "position", "weight", "prefixes")
+    list_select_related = ("route",)
+    sealed = ("account__credentials",)
