@@ -145,20 +145,6 @@ def test_typing_in_the_search_filters_in_place_and_keeps_the_place(visit: Open, 
     expect(page.get_by_role("searchbox")).to_have_value("pie")
 
 
-def test_selected_messages_are_canceled_after_a_question(visit: Open, main: ProviderAccount) -> None:
-    rows = [message(main), message(main, status="scheduled"), message(main, status="sent")]
-    page = visit("/messages/")
-    expect(page.get_by_role("button", name="Cancel messages")).to_be_hidden()
-    page.get_by_label("Select all that can be canceled").check()
-    expect(page.get_by_text("Selected: 2")).to_be_visible()
-    page.get_by_role("button", name="Cancel messages").click()
-    page.get_by_role("button", name="Keep them").click()
-    page.get_by_role("button", name="Cancel messages").click()
-    page.locator("#cancel-selected").get_by_role("button", name="Cancel messages").click()
-    expect(page.get_by_text("2 messages are canceled.")).to_be_visible()
-    assert [Message.objects.get(pk=row.pk).status for row in rows] == ["canceled", "canceled", "sent"]
-
-
 def test_nothing_is_asked_for_while_a_row_is_selected(visit: Open, admin_page: Page, main: ProviderAccount) -> None:
     row, polls = message(main), []
     admin_page.on("request", lambda request: "v=" in request.url and polls.append(request.url))
