@@ -59,6 +59,11 @@ def test_the_day_holds_too(shelf: ProviderAccount) -> None:
     assert take(shelf, NOW + DAY + 1, p1_0=50)["p1_0"][0] == 10
 
 
+def test_the_limit_of_an_hour_alone_does_not_limit_the_day(shelf: ProviderAccount) -> None:
+    phone(shelf, "1", 0, limits={"per_hour": 100})
+    assert [take(shelf, NOW + 2 * HOUR * n, p1=100)["p1"] for n in range(12)] == [(100, 0.0)] * 12
+
+
 def test_the_whole_limit_can_be_used(shelf: ProviderAccount) -> None:
     phone(shelf, "1", 0, limits={"per_hour": 1000, "per_day": 1000})
     assert take(shelf, p1_0=5000)["p1_0"][0] == 1000
