@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from providers.models import ProviderAccount
 from providers.types import Feature, MessageType, Status
 
-from . import ledger, wakeup
+from . import ledger, placing, wakeup
 from .models import Campaign, Message, Route
+from .placing import Placed
 from .segments import measure
 
 AT_ONCE = 2_000  # recipients whose rows are made in the request that submits them
@@ -114,7 +115,6 @@ def submit(draft: Draft) -> Campaign:
             expand_slice(campaign)
     if campaign.expanded < campaign.total:
         wakeup.expand(campaign.pk)
-    wakeup.drain(campaign.account_id)
     return campaign
 
 
@@ -129,7 +129,6 @@ def expand(campaign_id: int, seconds: float = 25.0) -> None:
         with transaction.atomic():
             campaign = Campaign.objects.select_for_update().get(pk=campaign_id)
             more = expand_slice(campaign)
-        wakeup.drain(campaign.account_id)
     if more:
         wakeup.expand(campaign_id)
 
@@ -138,16 +137,19 @@ def expand_slice(campaign: Campaign) -> bool:
     """The next rows of a campaign, in the caller's transaction. True while there are more."""
     numbers = campaign.recipients[campaign.expanded : campaign.expanded + SLICE]
     parts = measure(campaign.text).parts
-    ledger.insert([_message(campaign, number, parts) for number in numbers])
+    placed = placing.place(campaign, numbers)
+    made = ledger.insert([_message(campaign, number, parts, at) for number, at in zip(numbers, placed, strict=True)])
+    for account in sorted({message.account_id for message in made if message.status == Status.QUEUED}):
+        wakeup.drain(account)
     campaign.expanded += len(numbers)
     campaign.save(update_fields=["expanded"])
     return campaign.expanded < campaign.total
 
 
-def _message(campaign: Campaign, number: str, parts: int) -> Message:
-    later = campaign.due_at > timezone.now()
+def _message(campaign: Campaign, number: str, parts: int, placed: Placed) -> Message:
+    later = placed.due_at > timezone.now()
     return Message(
-        account_id=campaign.account_id,
+        account_id=placed.account_id,
         campaign=campaign,
         number=number,
         text=campaign.text,
@@ -156,8 +158,10 @@ def _message(campaign: Campaign, number: str, parts: int) -> Message:
         attachments=campaign.attachments,
         segments=parts,
         priority=campaign.priority,
+        device=placed.device,
+        sim=placed.sim,
         route_id=campaign.route_id,
         expires_at=campaign.expires_at,
-        due_at=campaign.due_at,
+        due_at=placed.due_at,
         status=(Status.SCHEDULED if later else Status.QUEUED).value,
     )
