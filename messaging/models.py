@@ -185,7 +185,7 @@ class Message(models.Model):
             models.Index(
                 fields=["account", "route", "due_at"],
                 name="message_by_route",
-                condition=Q(status__in=("scheduled", "queued"), route__isnull=False),
+                condition=Q(status="queued", route__isnull=False),
             ),
             models.Index(fields=["resend_of"], name="message_resends", condition=Q(resend_of__isnull=False)),
             models.Index(fields=["account", "poll_at"], name="message_polls", condition=Q(poll_at__isnull=False)),

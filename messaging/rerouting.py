@@ -6,12 +6,14 @@ stays where it is unless that account fails as well, or would be late itself.
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import time
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Least, Length
@@ -29,7 +31,6 @@ SLICE = 5_000  # messages that are moved in one transaction
 SOON = timedelta(minutes=1)  # what is scheduled for later than that stays: the account may be back by then
 FILL = 0.9  # of what an account can send in time is given to it, so that it is not late in its turn
 RETRY = timedelta(minutes=5)  # after so long an account that is down, and that nobody tries, gets another chance
-MOVABLE = (Status.SCHEDULED.value, Status.QUEUED.value)
 UNKNOWN = (Uncertain.default_code, BadAnswer.default_code, "worker_lost")  # and 5xx: codes of unknown outcomes
 
 
@@ -39,7 +40,6 @@ class Row(NamedTuple):
     type: str
     sender: str
     due_at: datetime
-    status: str
     created_at: datetime
     length: int
 
@@ -57,8 +57,8 @@ def due() -> list[int]:
         return []
     broken = _broken()
     saved = [route for route, accounts in on_route.items() if accounts - broken]
-    stuck = _waiting(timezone.now()).filter(route=OuterRef("pk"), account_id__in=broken)
-    stranded = Route.objects.filter(Exists(stuck), pk__in=saved).values_list("pk", flat=True) if broken else []
+    stuck = [waiting.filter(account_id__in=broken, route=OuterRef("pk")) for waiting in _waiting()]
+    stranded = Route.objects.filter(Exists(stuck[0]) | Exists(stuck[1]), pk__in=saved).values_list("pk", flat=True)
     return sorted({*stranded, *_in_a_hurry().filter(route__in=saved).values_list("route_id", flat=True)})
 
 
@@ -69,7 +69,8 @@ def balance(route_id: int, seconds: float = 20.0) -> bool:
         return False
     end = time.monotonic() + seconds
     for account in sorted(_broken()):
-        _rescue(route, account, end)
+        for waiting in _waiting():
+            _rescue(route, account, waiting, end)
     for campaign in _in_a_hurry().filter(route=route).order_by("finish_by").only("id", "finish_by"):
         _help(route, campaign, end)
     return time.monotonic() >= end
@@ -93,25 +94,32 @@ def _broken() -> set[int]:
     return {account.pk for account in accounts if not routes.can_send(account)}
 
 
-def _rescue(route: Route, source: int, end: float) -> None:
+def _rescue(route: Route, source: int, waiting: QuerySet[Message], end: float) -> None:
     """Move the route's messages from an account that cannot send, those that wait longest first."""
     after: Place | None = BEGINNING
     moved = 0
-    rows = _waiting(timezone.now()).filter(account_id=source, route=route)
-    if not rows.exists():
-        return
-    while after is not None and time.monotonic() < end:
+    rows = waiting.filter(account_id=source, route=route).order_by("due_at", "id")
+    while after is not None and time.monotonic() < end and rows.exists():
         members = routes.now(route)
-        ready = {member.account_id for member in members if routes.can_send(member.account)} - {source}
+        ready = {m.account_id: m for m in members if routes.can_send(m.account) and m.account_id != source}
         if not ready or not _is_broken(source):
             return
-        with gate.closed({source, *ready}) as flying:
-            found = _slice(rows.order_by("due_at", "id").filter(_later(after)), SLICE)
-            rules = routes.Rules(route, members, offset=moved)
-            moves = _assign(rules, found, {m.account_id: m for m in members if m.account_id in ready}, flying)
-            _move(source, moves)
-        moved += sum(map(len, moves.values()))
+        found = _look(rows.filter(_later(after), _meant_for(members, ready)), SLICE)
+        moved += _move(source, _assign(routes.Rules(route, members, offset=moved), found, ready))
         after = (found[-1].due_at, found[-1].id) if len(found) == SLICE else None
+
+
+def _meant_for(members: Sequence[RouteMember], ready: Container[int]) -> Q:
+    """The numbers that those who are ready can have: theirs, and those that no member is meant for."""
+    theirs = [member for member in members if member.account_id in ready]
+    if not all(member.prefixes for member in theirs):
+        return Q()
+    return _begins_as_for(theirs) | ~_begins_as_for([member for member in members if member.prefixes])
+
+
+def _begins_as_for(members: Iterable[RouteMember]) -> Q:
+    begins = (Q(number__startswith=prefix) for member in members for prefix in member.prefixes.split())
+    return functools.reduce(operator.or_, begins)
 
 
 def _is_broken(account_id: int) -> bool:
@@ -153,12 +161,9 @@ def _hand_on(
     others = {m.account_id: m for m in members if m.account_id != source and room[m.account_id] > 0}
     if not others:
         return 0
-    waiting = _waiting(timezone.now()).filter(account_id=source, route=route, campaign=campaign, status=Status.QUEUED)
-    with gate.closed({source, *others}) as flying:
-        found = _slice(waiting.order_by("-due_at", "-id"), most)
-        moves = _assign(routes.Rules(route, members), found, others, flying, room)
-        _move(source, moves)
-    return sum(map(len, moves.values()))
+    queued = _waiting()[0].filter(account_id=source, route=route, campaign=campaign)
+    found = _look(queued.order_by("-due_at", "-id"), most)
+    return _move(source, _assign(routes.Rules(route, members), found, others, room))
 
 
 def in_time(account: ProviderAccount, seconds: float) -> float:
@@ -180,35 +185,29 @@ def _queued(accounts: Iterable[int]) -> dict[int, int]:
 # --- What may be moved, where to, and the move -------------------------------------------------------
 
 
-def _waiting(now: datetime) -> QuerySet[Message]:
-    """What waits on a route: in a queue, or soon to be."""
-    soon = Q(status=Status.QUEUED) | Q(due_at__lte=now + SOON)
-    return Message.objects.filter(soon, status__in=MOVABLE, route__isnull=False)
+def _waiting() -> tuple[QuerySet[Message], QuerySet[Message]]:
+    """What waits: in a queue, and scheduled so that it soon will be. Apart, because each has an index of its own."""
+    soon = timezone.now() + SOON
+    queued = Message.objects.filter(status=Status.QUEUED)
+    return queued, Message.objects.filter(status=Status.SCHEDULED, due_at__lte=soon)
 
 
-def _slice(rows: QuerySet[Message], most: int) -> list[Row]:
-    """Locked, and without those of which somebody may have taken an earlier attempt."""
+def _look(rows: QuerySet[Message], most: int) -> list[Row]:
+    """Without those of which somebody may have taken an earlier attempt."""
     unknown = Attempt.objects.filter(
         Q(error_code__in=UNKNOWN) | Q(error_code__regex=r"^5\d\d$"), message=OuterRef("pk")
     )
-    untouched = rows.filter(~Exists(unknown), provider_id="").select_for_update(of=("self",))
-    columns = ("id", "number", "type", "sender", "due_at", "status", "created_at", Length("text"))
-    return [Row(*row) for row in untouched.values_list(*columns)[:most]]
+    columns = ("id", "number", "type", "sender", "due_at", "created_at", Length("text"))
+    return [Row(*row) for row in rows.filter(~Exists(unknown), provider_id="").values_list(*columns)[:most]]
 
 
 def _assign(
-    rules: routes.Rules,
-    rows: Iterable[Row],
-    members: Mapping[int, RouteMember],
-    flying: Container[int],
-    room: dict[int, int] | None = None,
+    rules: routes.Rules, rows: Iterable[Row], members: Mapping[int, RouteMember], room: dict[int, int] | None = None
 ) -> dict[int, list[Row]]:
-    """The rows by the account that is to have them, of these ``members``. What suits none, or flies, is left out."""
+    """The rows by the account that is to have them, of these ``members``. Those that suit none are left out."""
     moves: dict[int, list[Row]] = defaultdict(list)
-    able: dict[tuple[str, bool, int], Collection[int]] = {}
+    able: dict[tuple[str, bool, int], set[int]] = {}
     for row in rows:
-        if row.id in flying:
-            continue
         key = (row.type, bool(row.sender), row.length)
         if key not in able:
             need = routes.need(row.type, row.sender)
@@ -222,19 +221,42 @@ def _assign(
     return moves
 
 
-def _move(source: int, moves: Mapping[int, Sequence[Row]]) -> None:
-    """Give the rows to other accounts, with the kept counts: an UPDATE for each account. What was put off for another
-    attempt goes at once. In the gate's transaction."""
-    now = timezone.now()
-    at_once = Case(When(status=Status.QUEUED, then=Least(F("due_at"), Value(now))), default=F("due_at"))
-    afresh = {"device": "", "sim": None, "batch_limit": None, "error_code": "", "error_text": ""}
-    for target, rows in moves.items():
-        ids = [row.id for row in rows]
-        Message.objects.filter(pk__in=ids).update(account_id=target, due_at=at_once, **afresh)
-        wakeup.drain(target)
-    ledger.count(
-        (account, None, row.created_at, row.status, n)
-        for target, rows in moves.items()
-        for row in rows
-        for account, n in ((source, -1), (target, 1))
-    )
+def _move(source: int, wanted: Mapping[int, Sequence[Row]]) -> int:
+    """Give the rows to other accounts, with the kept counts: an UPDATE for each account. Returns how many.
+
+    Whatever has left meanwhile is left alone. What was put off for another attempt goes at once.
+    """
+    if not wanted:
+        return 0
+    with gate.closed({source, *wanted}) as flying:
+        still = _still(source, [row for rows in wanted.values() for row in rows if row.id not in flying])
+        moves = {target: [row for row in rows if row.id in still] for target, rows in wanted.items()}
+        for target, rows in moves.items():
+            Message.objects.filter(pk__in=[row.id for row in rows]).update(account_id=target, **_afresh())
+            wakeup.drain(target)
+        ledger.count(
+            (account, None, row.created_at, still[row.id], n)
+            for target, rows in moves.items()
+            for row in rows
+            for account, n in ((source, -1), (target, 1))
+        )
+    return len(still)
+
+
+def _still(source: int, rows: Iterable[Row]) -> dict[int, str]:
+    """The status of those that still wait at the account; locked."""
+    waiting = Message.objects.filter(account_id=source, status__in=(Status.SCHEDULED, Status.QUEUED))
+    locked = waiting.filter(pk__in=[row.id for row in rows]).select_for_update().order_by("pk")
+    return dict(locked.values_list("id", "status"))
+
+
+def _afresh() -> dict[str, Any]:
+    at_once = Least(F("due_at"), Value(timezone.now()))
+    return {
+        "due_at": Case(When(status=Status.QUEUED, then=at_once), default=F("due_at")),
+        "device": "",
+        "sim": None,
+        "batch_limit": None,
+        "error_code": "",
+        "error_text": "",
+    }

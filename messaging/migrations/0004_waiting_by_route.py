@@ -19,6 +19,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='message',
-            index=models.Index(condition=models.Q(('route__isnull', False), ('status__in', ('scheduled', 'queued'))), fields=['account', 'route', 'due_at'], name='message_by_route'),
+            index=models.Index(condition=models.Q(('route__isnull', False), ('status', 'queued')), fields=['account', 'route', 'due_at'], name='message_by_route'),
         ),
     ]
