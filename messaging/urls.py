@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import compose_views, log_views, message_views
+from . import compose_views, log_views, message_views, report_views
 
 urlpatterns = [
     path("compose/", compose_views.compose, name="messaging-compose"),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("messages/act/", log_views.act, name="messaging-act"),
     path("messages/actions/", log_views.actions, name="messaging-actions"),
     path("messages/actions/<int:pk>/stop/", log_views.stop, name="messaging-stop"),
+    path("messages/reports/", report_views.unmatched, name="messaging-reports"),
     path("messages/<int:pk>/", message_views.message, name="messaging-message"),
     path("messages/<int:pk>/resend/", message_views.resend, name="messaging-message-resend"),
 ]

@@ -1,0 +1,49 @@
+"""The delivery reports that no message here is meant by."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required, permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.http import urlencode
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from providers.models import ProviderAccount
+
+from . import log
+from .models import DeliveryReport
+
+PAGE = 50
+
+
+@login_required
+@permission_required("messaging.view_deliveryreport", raise_exception=True)
+@require_GET
+@never_cache
+def unmatched(request: HttpRequest) -> HttpResponse:
+    """Newest first; ``account`` narrows them, ``before`` is the id that an older page goes on from."""
+    chosen, before = (log.read_id(request.GET.get(name, "")) for name in ("account", "before"))
+    accounts = ProviderAccount.objects.only("name").in_bulk()
+    rows = DeliveryReport.objects.filter(message__isnull=True).order_by("-pk")
+    if chosen:
+        rows = rows.filter(account=chosen)
+    if before:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows[: PAGE + 1])
+    for row in found:
+        row.account = accounts[row.account_id]
+    context = {
+        "rows": found[:PAGE],
+        "older": _query(chosen, found[PAGE - 1].pk) if len(found) > PAGE else "",
+        "newest": _query(chosen),
+        "before": before,
+        "chosen": chosen,
+        "accounts": accounts.values(),
+    }
+    return render(request, "messaging/reports.html", context)
+
+
+def _query(account: int | None, before: int | None = None) -> str:
+    pairs = {"account": account, "before": before}
+    return "?" + urlencode({name: value for name, value in pairs.items() if value})
