@@ -29,12 +29,9 @@ def reschedule(ids: Iterable[int], moment: datetime, by: str) -> int:
     with gate.closed(accounts) as flying:
         here = waiting.filter(account_id__in=accounts).select_for_update(of=("self",)).select_related("account")
         due = _due([message for message in here.order_by("pk") if message.pk not in flying], moment)
-        text = f"Rescheduled by {by}."[:300]
+        note = {"provider_status": f"rescheduled by {by}"[:40], "error_code": "", "error_text": ""}
         # one that was scheduled is moved by way of the queue: nothing leaves it in here
-        moved = ledger.apply(
-            Change(pk, Status.QUEUED, {"due_at": at, "error_code": "rescheduled", "error_text": text})
-            for pk, at in due.items()
-        )
+        moved = ledger.apply(Change(pk, Status.QUEUED, {**note, "due_at": at}) for pk, at in due.items())
         now = timezone.now()
         ledger.apply(Change(pk, Status.SCHEDULED) for pk in moved if due[pk] > now)
         for pk in accounts:

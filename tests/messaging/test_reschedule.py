@@ -55,10 +55,10 @@ def seen(row: Message) -> tuple[str, datetime]:
 def test_what_waits_leaves_at_the_new_time(
     main: ProviderAccount, status: Status, to: datetime, ends: tuple[str, datetime]
 ) -> None:
-    row = message(main, status, due_at=NOW + timedelta(days=1))
+    row = message(main, status, due_at=NOW + timedelta(days=1), error_code="no_answer", error_text="Nobody answered.")
     assert moved(row, to=to) == 1
     assert seen(row) == ends
-    assert (row.error_code, row.error_text) == ("rescheduled", "Rescheduled by admin.")
+    assert (row.provider_status, row.error_code, row.error_text) == ("rescheduled by admin", "", "")
     assert dict(Tally.objects.filter(account_id=main.pk, hour=0, n__gt=0).values_list("status", "n")) == {ends[0]: 1}
 
 
