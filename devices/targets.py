@@ -115,7 +115,13 @@ def places(account_id: int, choice: Choice) -> list[Place]:
         )
     if choice.spread is Spread.ALL_DEVICES:
         return [(phone.device_id, None) for phone in phones]
-    return [(phone.device_id, slot) for phone in phones for slot in [sim.slot for sim in phone.sims.all()] or [None]]
+    return [(phone.device_id, slot) for phone in phones for slot in _slots(phone)]
+
+
+def _slots(phone: Device) -> list[int | None]:
+    """A phone whose SIMs are not known chooses one itself."""
+    found: list[int | None] = [sim.slot for sim in phone.sims.all()]
+    return found or [None]
 
 
 def assign(account_id: int, choice: Choice, n: int, offset: int = 0, seed: str = "") -> list[Place]:
