@@ -85,7 +85,8 @@ const say = (text) => {
 const polls = (element) => (element.getAttribute("hx-trigger") || "").includes("every");
 const busy = (element) =>
   document.hidden ||
-  document.querySelector("dialog[open], .dialog:popover-open, tbody .select input:checked") ||
+  document.querySelector("dialog[open], .dialog:popover-open") ||
+  element.querySelector("tbody .select input:checked") ||
   (element.contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]), select, textarea"));
 let rows = null;
 
@@ -95,7 +96,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
-  rows = polls(event.detail.requestConfig?.elt) ? new Set([...document.querySelectorAll("tr[id]")].map((row) => row.id)) : null;
+  const { elt } = event.detail.requestConfig;
+  if (polls(elt) && busy(elt)) event.detail.shouldSwap = false; // it became so while the answer was on its way
+  rows = polls(elt) ? new Set([...document.querySelectorAll("tr[id]")].map((row) => row.id)) : null;
 });
 
 document.addEventListener("htmx:afterSettle", () => {

@@ -87,6 +87,22 @@ def test_a_whole_filter_is_worked_off_before_ones_eyes(visit: Open, main: Provid
     assert Message.objects.exclude(resend_of=None).count() == 600
 
 
+def test_an_answer_that_was_on_its_way_takes_no_selection_away(visit: Open, main: ProviderAccount) -> None:
+    (row,) = messages(main, "queued")
+    page, held = visit("/messages/"), []
+    page.route(lambda url: "v=" in url, lambda route: held.append(route))
+    with page.expect_request(lambda request: "v=" in request.url):
+        pass
+    box = page.locator(f"#c{row.pk}")
+    box.check()
+    messages(main, "failed")
+    with page.expect_response(lambda response: "v=" in response.url):
+        held.pop().continue_()
+    page.evaluate("new Promise(requestAnimationFrame)")
+    expect(box).to_be_checked()
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+
 @pytest.mark.parametrize("screen", list(SCREENS))
 def test_the_pages_are_accessible_and_fit(visit: Open, main: ProviderAccount, screen: str) -> None:
     width, scheme = SCREENS[screen]
