@@ -50,8 +50,7 @@ def earliest(
 
 def closed_until(account: ProviderAccount, moment: datetime) -> datetime | None:
     """When the account's hours begin again. None: they are open."""
-    opens = account.opening(moment)
-    return opens if opens > moment else None
+    return account.closed_until(moment)
 
 
 def never_open(account: ProviderAccount, campaign: Timed, numbers: Iterable[str], moment: datetime) -> str:

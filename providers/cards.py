@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from django.utils import timezone
+
 from . import health, pacing, probing, registry
 from .base import Adapter
 from .health import Health
@@ -43,14 +45,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """``held_until``: the next request waits for the rate limit until then. ``out_of_reach``: the callback URL
-    is this machine's own while the provider is not on it."""
+    """``held_until``: the next request waits for the rate limit until then. ``closed_until``: for the sending hours.
+    ``out_of_reach``: the callback URL is this machine's own while the provider is not on it."""
 
     account: ProviderAccount
     kind: Kind | None
     health: Health
     limits: tuple[Window, ...]
     held_until: datetime | None
+    closed_until: datetime | None
     callback: bool
     webhooks: bool
     testable: bool
@@ -67,6 +70,7 @@ def card(account: ProviderAccount) -> Card:
         health=health.of(account),
         limits=_windows(account) if adapter else (),
         held_until=_held_until(account),
+        closed_until=account.closed_until(timezone.now()),
         callback=bool(CALLED_BACK & supports),
         webhooks=Feature.WEBHOOKS in supports,
         testable=adapter is not None and probing.question(adapter) is not None,

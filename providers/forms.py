@@ -6,9 +6,11 @@ from typing import Any, cast
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from . import hours
 from .base import Adapter
 from .models import ProviderAccount
 from .types import Feature, Field, Rate
@@ -44,10 +46,11 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not
 
     base_url = forms.URLField(label=gettext_lazy("Base URL"), max_length=300, assume_scheme="https")
     rates = RatesField(label=gettext_lazy("Rate limits"), required=False)
+    zone = forms.ChoiceField(label=gettext_lazy("Time zone"), required=False)
 
     class Meta:
         model = ProviderAccount
-        fields = ["name", "base_url", "sender", "rates"]
+        fields = ["name", "base_url", "sender", "rates", "hours", "zone"]
 
     def __init__(self, *args: Any, kind: type[Adapter], locked: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -56,6 +59,7 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not
         self.fields["base_url"].widget.attrs["placeholder"] = kind.base_url_example
         self.fields["base_url"].help_text = self._base_url_help()
         self._set_up_rates()
+        self._set_up_hours()
         if Feature.SENDER_ID in kind.supports:
             self.fields["sender"].help_text = _("Used where a message names no other. Empty: the provider's default.")
         else:
@@ -78,6 +82,14 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not
             if published
             else _("Such as 100/minute, 5000/hour. All hold at once; empty: no limit.")
         )
+
+    def _set_up_hours(self) -> None:
+        self.fields["hours"].widget.attrs["placeholder"] = hours.EXAMPLE
+        self.fields["hours"].help_text = _("Outside of them its messages wait. Empty: always.")
+        servers = _("The server's, %s") % timezone.get_default_timezone_name()
+        names = dict.fromkeys(filter(None, (self.instance.zone, *hours.zones())))
+        cast(forms.ChoiceField, self.fields["zone"]).choices = [("", servers), *((name, name) for name in names)]
+        self.fields["zone"].help_text = _("The sending hours are meant by its clock.")
 
     def _credential(self, credential: Field) -> CredentialField:
         widget = forms.PasswordInput(attrs={"autocomplete": "off"}) if credential.secret else forms.TextInput()

@@ -109,6 +109,11 @@ class ProviderAccount(models.Model):
         """``moment`` itself if it lies within the sending hours, else the next moment that does."""
         return parse_hours(self.hours).opening(moment, self.clock)
 
+    def closed_until(self, moment: datetime) -> datetime | None:
+        """When the sending hours begin again. None: they are open."""
+        opens = self.opening(moment)
+        return opens if opens > moment else None
+
     @property
     def balance(self) -> Credits | None:
         """None: not known."""

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from providers import registry
+from providers import hours, registry
 from providers.models import ProviderAccount
 
 
@@ -19,6 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("--credential", action="append", default=[], metavar="KEY=VALUE")
         parser.add_argument("--sender", default="", help="default sender ID")
         parser.add_argument("--rate", action="append", default=[], metavar="N/second|minute|hour|day")
+        parser.add_argument("--hours", default="", metavar="TEXT", help=f"sending hours, such as “{hours.EXAMPLE}”")
+        parser.add_argument("--zone", default="", metavar="NAME", help="their time zone, such as Europe/Tallinn")
 
     def handle(self, *args: Any, **options: Any) -> None:
         account = ProviderAccount(
@@ -27,6 +29,8 @@ class Command(BaseCommand):
             base_url=options["base_url"].rstrip("/"),
             sender=options["sender"],
             rates=options["rate"],
+            hours=options["hours"],
+            zone=options["zone"],
         )
         if account.kind not in registry.kinds():
             raise CommandError(f"There is no kind “{account.kind}”. Kinds: {', '.join(registry.kinds())}.")
