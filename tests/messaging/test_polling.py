@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
-from messaging import clock, ledger, polling
+from messaging import asking, clock, leases, ledger, polling
 from messaging.models import DeliveryReport, Message
-from providers.models import ProviderAccount
+from providers import pacing
+from providers.models import Exchange, ProviderAccount
 from providers.transport import HttpTransport
 from providers.types import Reply, Request
+from tests import base
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +67,7 @@ def test_it_asks_less_and_less_often(
     message.refresh_from_db()
     assert len(asked) == 2
     assert first is not None and message.poll_at is not None
-    assert message.poll_at - timezone.now() > first - timezone.now() + timedelta(seconds=10)
+    assert timedelta(seconds=110) < message.poll_at - first < timedelta(seconds=130)
 
 
 def test_the_same_status_again_leaves_no_report(
@@ -89,4 +92,174 @@ def test_it_ends_after_three_days(account: ProviderAccount, message: Message, mo
     polling.poll(account.pk)
     message.refresh_from_db()
     assert (message.status, message.poll_at) == ("sent", None)
+    assert (message.error_code, message.error_text[:9]) == ("no_report", "No report")
     assert clock.accounts_to_poll() == []
+
+
+def test_a_last_answer_is_heard(account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, "delivered")
+    Message.objects.update(sent_at=timezone.now() - timedelta(days=4))
+    polling.poll(account.pk)
+    message.refresh_from_db()
+    assert (message.status, message.error_code) == ("delivered", "")
+
+
+def test_there_is_a_longest_time_between_two_looks(
+    account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, "sent")
+    Message.objects.update(polls=30_000)
+    polling.poll(account.pk)
+    message.refresh_from_db()
+    assert message.poll_at is not None
+    assert 3590 < (message.poll_at - timezone.now()).total_seconds() <= 3600
+
+
+@pytest.mark.parametrize("answer", ["", "[]", "<h1>It works!</h1>", '{"message_id": "msg_7", "status": "delivered"}'])
+def test_rubbish_changes_nothing(
+    answer: str, account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HttpTransport, "__call__", lambda self, request: Reply(200, {}, answer.encode()))
+    assert polling.poll(account.pk) == 0
+    message.refresh_from_db()
+    assert message.status == "sent"
+    assert message.poll_at is not None and message.poll_at > timezone.now() + timedelta(seconds=60)
+    assert not DeliveryReport.objects.exists()
+
+
+def test_what_has_no_id_is_not_asked_for(
+    account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answering(monkeypatch, "delivered")
+    Message.objects.update(provider_id="")
+    polling.poll(account.pk)
+    assert asked == []
+    assert clock.accounts_to_poll() == []
+
+
+def test_what_has_ended_is_not_asked_for(
+    account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answering(monkeypatch, "delivered")
+    Message.objects.update(status="failed")
+    polling.poll(account.pk)
+    assert asked == []
+    assert clock.accounts_to_poll() == []
+
+
+def test_only_failed_polls_leave_an_exchange(
+    account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answering(monkeypatch, "sent")
+    polling.poll(account.pk)
+    assert not Exchange.objects.exists()
+    answering(monkeypatch, "sent", code=500)
+    Message.objects.update(poll_at=timezone.now())
+    polling.poll(account.pk)
+    assert Exchange.objects.filter(verb="messages", open=False).count() == 1
+
+
+# --- Gently ------------------------------------------------------------------------------------------
+
+
+def several(account: ProviderAccount, n: int) -> None:
+    now = timezone.now()
+    rows = [Message(account=account, number="+1", text="x", status="sent", provider_id=f"m{i}") for i in range(n)]
+    for row in rows:
+        row.sent_at = row.poll_at = now
+    ledger.insert(rows)
+
+
+def queue(account: ProviderAccount) -> None:
+    ledger.insert([Message(account=account, number="+1", text="x", status="queued")])
+
+
+def due(account: ProviderAccount) -> int:
+    return Message.objects.filter(account=account, poll_at__lte=timezone.now()).count()
+
+
+def test_it_leaves_most_places_to_messages_that_wait(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, "sent")
+    monkeypatch.setattr(random, "random", lambda: 0.99)
+    several(account, 40)
+    queue(account)
+    ProviderAccount.objects.update(rates=["1/second", "1000/minute"])
+    polling.poll(account.pk)
+    assert (len(asked), due(account)) == (0, 40)
+    ProviderAccount.objects.update(rates=["20/second"])
+    polling.poll(account.pk)
+    assert (len(asked), due(account)) == (10, 30)
+
+
+def test_slow_accounts_are_asked_now_and_then(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, "sent")
+    monkeypatch.setattr(random, "random", lambda: 0.01)
+    several(account, 5)
+    queue(account)
+    ProviderAccount.objects.update(rates=["60/minute"])
+    polling.poll(account.pk)
+    assert len(asked) == 1
+
+
+def test_it_waits_for_places_that_are_free_soon(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, "sent")
+    several(account, 12)
+    ProviderAccount.objects.update(rates=["100/second"])
+    polling.poll(account.pk)
+    assert (len(asked), due(account)) == (12, 0)
+
+
+def test_it_does_not_wait_long_for_a_place(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, "sent")
+    several(account, 40)
+    ProviderAccount.objects.update(rates=["60/hour"])
+    polling.poll(account.pk)
+    assert 0 < len(asked) < 40
+    assert due(account) == 40 - len(asked)
+
+
+@pytest.mark.parametrize(("held", "polls"), [(False, 0), (True, 5)])
+def test_a_worker_that_could_send_does_not_go_on_asking(
+    held: bool, polls: int, account: ProviderAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = answering(monkeypatch, "sent")
+    monkeypatch.setattr(asking, "SHORT", 0.0)
+    other = base.account("Other")
+    queue(other)
+    if held:
+        leases.acquire(other.pk, "somebody")
+    several(account, 5)
+    polling.poll(account.pk)
+    assert len(asked) == polls
+
+
+def test_a_provider_that_is_busy_is_left_alone(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = answering(monkeypatch, "x", code=429)
+    several(account, 5)
+    polling.poll(account.pk)
+    assert (len(asked), due(account)) == (1, 0)
+    assert not pacing.reserve(account, account.windows).places
+
+
+def test_two_workers_do_not_ask_for_the_same(account: ProviderAccount) -> None:
+    several(account, 3)
+    first, _until = polling._claim(account.pk)
+    second, _until = polling._claim(account.pk)
+    assert (len(first), len(second)) == (3, 0)
+
+
+def test_one_question_serves_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = base.account(kind="smsgateway")
+    several(account, 30)
+    Message.objects.update(provider_group="g1")
+    entries = [{"ID": f"m{i}", "number": "+1", "message": "x", "status": "Delivered"} for i in range(30)]
+    asked: list[bytes] = []
+
+    def transport(self: HttpTransport, request: Request) -> Reply:
+        asked.append(request.body)
+        body = {"success": True, "data": {"messages": entries}, "error": None}
+        return Reply(200, {}, json.dumps(body).encode())
+
+    monkeypatch.setattr(HttpTransport, "__call__", transport)
+    assert polling.poll(account.pk) == 30
+    assert len(asked) == 1 and b"groupId=g1" in asked[0]
