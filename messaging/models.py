@@ -56,7 +56,7 @@ class RouteMember(models.Model):
     """An account on a route. ``prefixes``: beginnings of E.164 numbers, as ``+44 +353``; empty: every number."""
 
     route = models.ForeignKey(Route, models.CASCADE, related_name="members")
-    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="route_members")
+    account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="route_members")
     position = models.PositiveSmallIntegerField(_("position"), default=0)
     weight = models.PositiveSmallIntegerField(_("weight"), default=1)
     prefixes = models.CharField(_("numbers that begin with"), max_length=300, blank=True)

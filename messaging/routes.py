@@ -187,10 +187,14 @@ class Abilities:
     max_text: int | None
 
 
+def every() -> list[Route]:
+    """All routes by name, with their members at hand."""
+    return list(Route.objects.prefetch_related(Prefetch("members", _rows())))
+
+
 def options() -> list[Route]:
     """The routes that can be sent through, with their members at hand."""
-    found = list(Route.objects.prefetch_related(Prefetch("members", _rows())))
-    return [route for route in found if not check(route)]
+    return [route for route in every() if not check(route)]
 
 
 def first(route: Route) -> ProviderAccount:

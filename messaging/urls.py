@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import compose_views, log_views, message_views, report_views
+from . import compose_views, log_views, message_views, report_views, route_views
 
 urlpatterns = [
     path("compose/", compose_views.compose, name="messaging-compose"),
@@ -16,4 +16,8 @@ urlpatterns = [
     path("messages/reports/", report_views.unmatched, name="messaging-reports"),
     path("messages/<int:pk>/", message_views.message, name="messaging-message"),
     path("messages/<int:pk>/resend/", message_views.resend, name="messaging-message-resend"),
+    path("routes/", route_views.routes, name="messaging-routes"),
+    path("routes/add/", route_views.add, name="messaging-route-add"),
+    path("routes/<int:pk>/", route_views.route, name="messaging-route"),
+    path("routes/<int:pk>/delete/", route_views.delete, name="messaging-route-delete"),
 ]

@@ -35,7 +35,10 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
     ),
     (
         _("Infrastructure"),
-        (Entry("providers-accounts", _("Provider accounts"), "plug", "providers.view_provideraccount"),),
+        (
+            Entry("providers-accounts", _("Provider accounts"), "plug", "providers.view_provideraccount"),
+            Entry("messaging-routes", _("Routes"), "route", "messaging.view_route"),
+        ),
     ),
 )
 
