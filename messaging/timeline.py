@@ -96,7 +96,7 @@ def _before(message: Message) -> Iterator[Step]:
 
 def _attempt(attempt: Attempt, exchanges: Mapping[int, Exchange]) -> Step:
     """A hand-over that settled nothing."""
-    title = _("Handed over to %(account)s") % {"account": attempt.account.name}
+    title = _("Tried through %(account)s") % {"account": attempt.account.name}
     known = attempt.exchange in exchanges
     gone = attempt.exchange is not None and not known
     shown = attempt.exchange if known else None

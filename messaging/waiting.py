@@ -31,12 +31,14 @@ CLOSE = timedelta(minutes=2)  # what is further off is told without seconds
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """``attention``: it goes on only if a person does something. ``expected``: when it goes on, as far as can be
-    told. ``place`` in its account's queue, from 1; None: it is not in line, or too far back to count."""
+    told. ``place`` in its account's queue, from 1; None: it is not in line, or too far back to count.
+    ``at_account``: the account's page is where a person can do something."""
 
     text: str
     attention: bool = False
     expected: datetime | None = None
     place: int | None = None
+    at_account: bool = False
 
 
 def why(message: Message) -> Waiting | None:
@@ -96,16 +98,17 @@ def _account(message: Message, now: datetime) -> Waiting | None:
     name = {"account": account.name}
     if account.kind not in registry.kinds():
         text = _("There is no adapter for the kind of the account %(account)s here. Send it through another account.")
-        return Waiting(text % name, attention=True)
+        return Waiting(text % name, True, at_account=True)
     if not account.enabled:
-        return Waiting(_("The account %(account)s is switched off. Switch it on to send.") % name, attention=True)
+        words = _("The account %(account)s is switched off. Switch it on to send.")
+        return Waiting(words % name, True, at_account=True)
     if not account.paused_reason:
         return None
     text = _("The account %(account)s is paused: %(reason)s") % {**name, "reason": account.paused_reason}
     if account.probe_at:
         again = _("smsdash tries again at %s.") % moment(max(account.probe_at, now))
-        return Waiting(f"{text} {again}", attention=True)
-    return Waiting(f"{text} {_('Resume it to send.')}", attention=True)
+        return Waiting(f"{text} {again}", True, at_account=True)
+    return Waiting(f"{text} {_('Resume it to send.')}", True, at_account=True)
 
 
 def _no_worker(message: Message, now: datetime) -> Waiting | None:
@@ -190,7 +193,7 @@ def _credits(message: Message, now: datetime) -> Waiting | None:
     if not health.is_spent(message.account):
         return None
     words = _("The account %s has no credits left, as far as is known. Top it up at the provider.")
-    return Waiting(words % message.account.name, attention=True)
+    return Waiting(words % message.account.name, True, at_account=True)
 
 
 def _held(message: Message, now: datetime) -> Waiting | None:
@@ -323,7 +326,7 @@ def _uncertain(message: Message, now: datetime) -> Waiting:
         text = _("Nobody can tell yet whether the provider took it. smsdash asks the provider at %s.")
         return Waiting(text % moment(message.poll_at), expected=message.poll_at)
     text = _(
-        "Nobody can tell whether the provider took it, and it cannot be asked. Look at the provider's pages, "
+        "Nobody can tell whether the provider took it. Look at the provider's pages, "
         "then count the message as sent or send it again."
     )
     return Waiting(text, attention=True)

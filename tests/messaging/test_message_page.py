@@ -83,7 +83,7 @@ def test_the_timeline_tells_a_whole_life_in_order(main: ProviderAccount) -> None
         )
     assert timeline_of(row) == [
         ("Accepted", ""),
-        ("Handed over to Main, attempt 1", "unreachable"),
+        ("Tried through Main, attempt 1", "unreachable"),
         ("Handed over to Main, attempt 2", "HTTP 201"),
         ("Sent", "message.sent"),
         ("Delivered", "message.delivered"),
@@ -142,6 +142,8 @@ def test_who_wrote_it_is_named(main: ProviderAccount) -> None:
 def test_the_page_says_what_it_waits_for_and_leads_to_what_can_be_done() -> None:
     row = message(account(paused_reason="Paused by admin."), status="queued")
     assert "The account Main is paused: Paused by admin. Resume it to send. Open account" in page(row)
+    uncertain = message(row.account, status="uncertain")
+    assert "Open account" not in page(uncertain, signed_in(administrator("other")))
 
 
 def test_what_is_over_waits_for_nothing(main: ProviderAccount) -> None:
@@ -190,8 +192,8 @@ def test_every_attempt_leads_to_what_was_said(main: ProviderAccount) -> None:
         signed_in().get(f"/messages/{row.pk}/").text,
         page(Message.objects.get(), signed_in(person("bob", VIEW))),
     )
-    assert "Handed over to Main, attempt 1" in said and "Come back later." in said and "1,500 ms" in said
-    assert "Handed over to Other, attempt 2" in said and "Too fast." in said and "attempt 3" not in said
+    assert "Tried through Main, attempt 1" in said and "Come back later." in said and "1,500 ms" in said
+    assert "Tried through Other, attempt 2" in said and "Too fast." in said and "attempt 3" not in said
     for trace in (first, second):
         assert f'href="#exchange-{trace.pk}"' in text and f'id="exchange-{trace.pk}"' in text
         assert f'data-copy="curl-{trace.pk}"' in text
@@ -200,7 +202,7 @@ def test_every_attempt_leads_to_what_was_said(main: ProviderAccount) -> None:
 def test_what_became_uncertain_says_so_once(main: ProviderAccount) -> None:
     row = message(main, status="uncertain", exchange=exchange(main, status=None).pk, error_text="No answer.")
     tried(row, timezone.now(), exchange=row.exchange, error_text="No answer.")
-    assert timeline_of(row) == [("Accepted", ""), ("Handed over to Main", ""), ("Uncertain", "")]
+    assert timeline_of(row) == [("Accepted", ""), ("Tried through Main", ""), ("Uncertain", "")]
     assert page(row).count("No answer.") == 1
     Message.objects.update(status="sent", sent_at=timezone.now(), provider_status="counted as sent by admin")
     assert timeline_of(Message.objects.get())[-1] == ("The provider took it", "counted as sent by admin")
