@@ -33,7 +33,8 @@ class Fate:
     """``end`` None: nothing is heard after ``sent``. Times are seconds from the start of the message.
 
     ``refused``: this number is not taken. ``once``: the first request with this number and text is refused whole,
-    nothing of it is taken. ``fault``: how the answer is spoilt after everything was taken (see ``views.FAULTS``).
+    nothing of it is taken; ``lost``: nor is it answered. ``fault``: how the answer is spoilt after everything was
+    taken (see ``views.FAULTS``).
     ``early``: the reports due at 0 are posted before the request is answered. ``hang``: seconds the answer waits.
     """
 
@@ -46,13 +47,14 @@ class Fate:
     reply: str = ""
     refused: Problem | None = None
     once: type[errors.ProviderError] | None = None
+    lost: bool = False
     fault: str = ""
     early: bool = False
     hang: float = 0.0
 
 
 class Fault(Exception):
-    """The message was taken; the answer is to be spoilt. ``args[0]`` names how."""
+    """The answer is to be spoilt; the message was taken, unless it is to be lost. ``args[0]`` names how."""
 
 
 NORMAL = Fate("Sent after 0.3 s, delivered after 1 s.")
@@ -97,6 +99,7 @@ FATES: Mapping[str, Fate] = {
         reports=(Step(0.0, Status.DELIVERED),),
         early=True,
     ),
+    "916": Fate("The connection breaks the first time, nothing taken; accepted the next time.", lost=True),
 }
 
 

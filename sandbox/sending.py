@@ -34,7 +34,7 @@ class Accepted:
 
 
 def send(account: Account, op: Send, pause: Callable[[float], None]) -> SendResult:
-    """Take the messages. Raises ProviderError when nothing was taken, Fault when all was and the answer is spoilt."""
+    """Take the messages. Raises ProviderError when nothing was taken, Fault when the answer is to be spoilt."""
     messages = _recipients(account, op)
     _check(account, messages)
     _refuse_first_try(account, messages)
@@ -134,13 +134,16 @@ def _check(account: Account, messages: Sequence[Outgoing]) -> None:
 
 def _refuse_first_try(account: Account, messages: Sequence[Outgoing]) -> None:
     """Raises what the fates of numbers that were not tried before say; they are known from then on."""
-    refusal: type[errors.ProviderError] | None = None
+    first: list[Fate] = []
     for message in messages:
-        if once := fate(digits(message.number)).once:
+        plan = fate(digits(message.number))
+        if plan.once or plan.lost:
             digest = hashlib.sha256(f"{message.number}\n{message.text}".encode()).hexdigest()
-            _, new = FirstTry.objects.get_or_create(account=account, digest=digest)
-            refusal = refusal or (once if new else None)
-    if refusal:
+            if FirstTry.objects.get_or_create(account=account, digest=digest)[1]:
+                first.append(plan)
+    if any(plan.lost for plan in first):
+        raise Fault("break")
+    if refusal := next((plan.once for plan in first if plan.once), None):
         raise refusal("Come back in a moment: nothing of this request was taken.", retry_after=1)
 
 

@@ -171,6 +171,15 @@ def test_what_the_provider_never_got_goes_back_to_the_queue(
     assert attempt.error_text == message.error_text
 
 
+def test_what_was_lost_on_its_way_arrives_once(account: ProviderAccount, uncertain: Callable[..., Message]) -> None:
+    sent_earlier(account)
+    number = "+15550100916"
+    assert hand_over(account, number) == []
+    assert poll(poll(uncertain(number, ago=200))).status == "queued"
+    hand_over(account, number)
+    assert Carried.objects.filter(number=number).count() == 1
+
+
 def test_twice_within_three_minutes_is_too_early(account: ProviderAccount, uncertain: Callable[..., Message]) -> None:
     sent_earlier(account)
     message = uncertain(ago=100)

@@ -34,6 +34,15 @@ def test_the_connection_breaks_after_the_message_was_taken(kind: str, live_serve
     assert made.call(to("+15550100001")).outcomes[0].taken
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_connection_breaks_and_the_message_is_lost(kind: str, live_server: LiveServer) -> None:
+    made = adapter(kind, live_server.url)
+    with pytest.raises(errors.Uncertain, match="broke"):
+        made.call(to("+15550100916"))
+    assert not Message.objects.exists()
+    assert made.call(to("+15550100916")).outcomes[0].taken
+
+
 def test_not_a_byte_of_the_answer_arrives(live_server: LiveServer) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
     body = {"to": "+15550100907", "message": "Hello"}
