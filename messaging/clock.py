@@ -101,9 +101,11 @@ def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def accounts_due() -> list[int]:
     """Accounts that may send, have something to send now, and are drained by nobody."""
-    waiting = Message.objects.filter(account_id=OuterRef("pk"), status=Status.QUEUED, due_at__lte=timezone.now())
+    now = timezone.now()
+    waiting = Message.objects.filter(account_id=OuterRef("pk"), status=Status.QUEUED, due_at__lte=now)
     ready = ProviderAccount.objects.filter(Exists(waiting), enabled=True, paused_reason="")
-    return list(ready.exclude(pk__in=leases.held()).values_list("pk", flat=True))
+    free = ready.exclude(pk__in=leases.held()).only("zone", "hours")
+    return [account.pk for account in free if account.closed_until(now) is None]
 
 
 def accounts_abandoned() -> list[int]:

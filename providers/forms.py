@@ -85,7 +85,9 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not
 
     def _set_up_hours(self) -> None:
         self.fields["hours"].widget.attrs["placeholder"] = hours.EXAMPLE
-        self.fields["hours"].help_text = _("Outside of them its messages wait. Empty: always.")
+        self.fields["hours"].help_text = _(
+            "Such as Mon-Fri 08:00-20:00. Outside of them its messages wait; empty: always."
+        )
         servers = _("The server's, %s") % timezone.get_default_timezone_name()
         names = dict.fromkeys(filter(None, (self.instance.zone, *hours.zones())))
         cast(forms.ChoiceField, self.fields["zone"]).choices = [("", servers), *((name, name) for name in names)]
