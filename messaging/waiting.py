@@ -224,29 +224,34 @@ def _down(message: Message, now: datetime) -> Waiting | None:
 def _in_line(message: Message, now: datetime) -> Waiting:
     before = _before(message, now)
     rate, wait = _turn(message, before, now)
-    expected = now + timedelta(seconds=wait)
+    expected = now + timedelta(seconds=wait) if rate or not before else None
     words = {
         "place": f"{before + 1:,}",
         "account": message.account.name,
-        "time": moment(expected),
+        "time": moment(expected) if expected else "",
         "rate": str(rate),
         "counted": f"{COUNTED:,}",
     }
+    reason = f" {_('The last attempt:')} {message.error_text}" if message.error_text else ""
+    text = _place(before, rate, wait) % words + reason + _unwritten(message)
+    return Waiting(text, expected=expected, place=before + 1 if before < COUNTED else None)
+
+
+def _place(before: int, rate: Rate | None, wait: float) -> str:
     if before >= COUNTED:
         text = _("More than %(counted)s messages are before it in the queue of %(account)s.")
-        text += " " + _("It goes after %(time)s, as fast as the rate limit of %(rate)s allows.") if rate else ""
-    elif wait > MOMENT:
-        text = _(
+        later = _("It goes after %(time)s, as fast as the rate limit of %(rate)s allows.")
+        return f"{text} {later}" if rate else text
+    if wait > MOMENT:
+        return _(
             "It is number %(place)s in the queue of %(account)s and goes at about %(time)s, "
             "as fast as the rate limit of %(rate)s allows."
         )
-    elif before:
-        text = _("It is number %(place)s in the queue of %(account)s and goes in a moment.")
-    else:
-        text = _("It is next in line and goes in a moment.")
-    reason = f" {_('The last attempt:')} {message.error_text}" if message.error_text else ""
-    place = before + 1 if before < COUNTED else None
-    return Waiting(text % words + reason + _unwritten(message), expected=expected, place=place)
+    if before and rate:
+        return _("It is number %(place)s in the queue of %(account)s and goes in a moment.")
+    if before:
+        return _("It is number %(place)s in the queue of %(account)s, which has no rate limit.")
+    return _("It is next in line and goes in a moment.")
 
 
 def _unwritten(message: Message) -> str:

@@ -181,6 +181,12 @@ def test_it_tells_its_place_behind_the_urgent_and_the_older() -> None:
     assert why(message(main, priority=1)).place == 2
 
 
+def test_without_a_limit_it_tells_the_place_and_no_time() -> None:
+    main = account(kind="smsgateway")
+    answer = why([message(main), message(main)][-1])
+    assert (answer.place, answer.expected, "which has no rate limit" in answer.text) == (2, None, True)
+
+
 def test_the_place_is_counted_only_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "COUNTED", 3)
     main = account()
