@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db import connection
 from django.db.models import Count, F, Max, Min, Q, QuerySet, Value
@@ -184,7 +185,7 @@ def _scanned(parts: Sequence[Part], order: str) -> int | None:
     return nearest(ends, default=None)
 
 
-def _all_of(queries: Sequence[QuerySet[Message]]) -> tuple[str, tuple[object, ...]]:
+def _all_of(queries: Sequence[QuerySet[Message, Any]]) -> tuple[str, tuple[object, ...]]:
     """One statement of all, each with its own order and limit: more than Django can say to SQLite."""
     compiled = [query.query.get_compiler(connection=connection).as_sql() for query in queries]
     sql = " UNION ALL ".join(f"SELECT * FROM ({one}) AS part{number}" for number, (one, _values) in enumerate(compiled))
