@@ -28,7 +28,12 @@ class RouteForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not s
     class Meta:
         model = Route
         fields = ["name", "strategy"]
-        error_messages = {"name": {"unique": gettext_lazy("There is a route of this name. Choose another one.")}}
+        error_messages = {
+            "name": {
+                "required": gettext_lazy("Give the route a name."),
+                "unique": gettext_lazy("There is a route of this name. Choose another one."),
+            }
+        }
 
 
 class PrefixesField(forms.CharField):
@@ -45,14 +50,19 @@ class PrefixesField(forms.CharField):
         return " ".join(found)
 
 
+def _whole(label: Any, most: int, sentence: Any) -> forms.IntegerField:
+    wrong = dict.fromkeys(("required", "invalid", "min_value", "max_value"), sentence)
+    return forms.IntegerField(label=label, min_value=1, max_value=most, initial=1, error_messages=wrong)
+
+
 class MemberForm(forms.Form):
     """One account; a row without account counts for nothing."""
 
     account = forms.TypedChoiceField(label=gettext_lazy("Account"), coerce=int, empty_value=None, required=False)
-    position = forms.IntegerField(label=gettext_lazy("Place"), min_value=1, max_value=1_000)
-    weight = forms.IntegerField(label=gettext_lazy("Weight"), min_value=1, max_value=HEAVIEST, initial=1)
+    position = _whole(gettext_lazy("Place"), 1_000, gettext_lazy("The place is a number from 1 to 1000."))
+    weight = _whole(gettext_lazy("Weight"), HEAVIEST, gettext_lazy("The weight is a number from 1 to 1000."))
     prefixes = PrefixesField(
-        label=gettext_lazy("Only numbers that begin with"),
+        label=gettext_lazy("Prefixes"),
         required=False,
         max_length=300,
         widget=forms.TextInput(attrs={"placeholder": "+44 +353", "class": "mono", "inputmode": "tel"}),
@@ -94,8 +104,10 @@ class BaseMembers(forms.BaseFormSet):  # type: ignore[type-arg]
         return sorted((row for row in filled if not row.get("DELETE")), key=lambda row: row.get("position") or 0)
 
 
-def members(data: Any = None, route: Route | None = None, initial: list[dict[str, Any]] | None = None) -> BaseMembers:
-    """The rows of a route's form: as posted, as stored, or with ``initial`` in them; some empty ones follow."""
+def members(
+    data: Any = None, route: Route | None = None, initial: list[dict[str, Any]] | None = None, extra: int = 1
+) -> BaseMembers:
+    """The rows of a route's form: as posted, as stored, or with ``initial`` in them; ``extra`` empty ones follow."""
     if initial is None:
         stored = route.members.order_by("position", "id") if route else RouteMember.objects.none()
         initial = [
@@ -103,7 +115,7 @@ def members(data: Any = None, route: Route | None = None, initial: list[dict[str
             for place, m in enumerate(stored, 1)
         ]
     factory = forms.formset_factory(
-        MemberForm, formset=BaseMembers, extra=1 if initial else MORE, can_delete=True, max_num=MOST, validate_max=True
+        MemberForm, formset=BaseMembers, extra=extra, can_delete=True, max_num=MOST, validate_max=True
     )
     return factory(data, prefix=PREFIX, initial=initial, form_kwargs={"accounts": _accounts()})
 
@@ -118,7 +130,9 @@ def with_more_rows(data: Mapping[str, Any]) -> tuple[RouteForm, BaseMembers]:
         if not data.get(f"{PREFIX}-{index}-DELETE")
     ]
     filled = [row for row in posted if row["account"] or row["prefixes"]]
-    return RouteForm(initial={name: data.get(name, "") for name in RouteForm.Meta.fields}), members(initial=filled)
+    return RouteForm(initial={name: data.get(name, "") for name in RouteForm.Meta.fields}), members(
+        initial=filled, extra=MORE
+    )
 
 
 def save(form: RouteForm, rows: BaseMembers) -> Route:

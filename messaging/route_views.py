@@ -87,7 +87,7 @@ def _edit(request: HttpRequest, found: Route | None) -> HttpResponse:
         form, rows = route_forms.with_more_rows(request.POST)
     else:
         form = route_forms.RouteForm(request.POST or None, instance=found)
-        rows = route_forms.members(request.POST or None, found)
+        rows = route_forms.members(request.POST or None, found, extra=1 if found else route_forms.MORE)
     if form.is_bound and all([form.is_valid(), rows.is_valid()]):
         saved = route_forms.save(form, rows)
         messages.success(request, _("The route %s is saved.") % saved)
