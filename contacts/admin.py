@@ -1,33 +1,103 @@
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
 
-from providers.admin import Admin
+from providers.admin import Admin, Record
 
-from .models import Contact, ContactList, Subscription
+from .models import (
+    BulkChange,
+    ConsentEvent,
+    Contact,
+    ContactList,
+    Import,
+    ImportChange,
+    ImportChunk,
+    ImportReject,
+    Mirror,
+    Subscription,
+)
 
 
 @admin.register(Contact)
 class ContactAdmin(Admin):
-    list_display = ("number", "name", "opted_out_at", "opted_out_by", "created_at")
+    list_display = ("number", "name", "opted_out_at", "created_at")
     search_fields = ("number__startswith",)
     ordering = ("-pk",)
-    readonly_fields = ("created_at",)
+    readonly_fields = ("opted_out_at", "created_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(ContactList)
 class ContactListAdmin(Admin):
-    list_display = ("name", "created_at")
+    list_display = ("name", "members", "subscribed", "account", "created_at")
+    list_select_related = ("account",)
     search_fields = ("name",)
-    readonly_fields = ("created_at",)
+    readonly_fields = ("members", "subscribed", "created_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(Admin):
-    list_display = ("contact", "contact_list", "unsubscribed_at", "created_at")
-    list_filter = ("contact_list",)
-    list_select_related = ("contact", "contact_list")
+class SubscriptionAdmin(Record):
+    list_display = ("contact", "list", "subscribed", "at", "how", "by")
+    list_filter = ("list",)
+    list_select_related = ("contact", "list")
     search_fields = ("contact__number__startswith",)
-    raw_id_fields = ("contact", "contact_list")
     ordering = ("-pk",)
-    readonly_fields = ("created_at",)
+
+
+@admin.register(ConsentEvent)
+class ConsentEventAdmin(Record):
+    list_display = ("contact", "list", "what", "how", "by", "at")
+    list_select_related = ("contact", "list")
+    search_fields = ("contact__number__startswith",)
+    ordering = ("-pk",)
+
+
+@admin.register(Import)
+class ImportAdmin(Record):
+    list_display = ("name", "state", "rows", "added", "updated", "skipped", "rejected", "created_by", "created_at")
+    list_select_related = ("created_by",)
+    ordering = ("-pk",)
+
+
+@admin.register(ImportChunk)
+class ImportChunkAdmin(Record):
+    list_display = ("import_run", "n")
+    list_select_related = ("import_run",)
+    exclude = ("data",)
+    ordering = ("-pk",)
+
+
+@admin.register(ImportReject)
+class ImportRejectAdmin(Record):
+    list_display = ("import_run", "row", "reason")
+    list_select_related = ("import_run",)
+    ordering = ("-pk",)
+
+
+@admin.register(ImportChange)
+class ImportChangeAdmin(Record):
+    list_display = ("import_run", "contact")
+    list_select_related = ("import_run", "contact")
+    ordering = ("-pk",)
+
+
+@admin.register(Mirror)
+class MirrorAdmin(Record):
+    list_display = ("list", "contact", "action", "tries", "next_at", "error")
+    list_select_related = ("list", "contact")
+    ordering = ("-pk",)
+
+
+@admin.register(BulkChange)
+class BulkChangeAdmin(Record):
+    list_display = ("action", "list", "done", "created_by", "created_at", "finished_at")
+    list_select_related = ("list", "created_by")
+    ordering = ("-pk",)

@@ -1,30 +1,33 @@
-"""Opting out of everything, and back in. An opt-out always wins over any list."""
+"""Opting out of everything by text message, and back in."""
 
 from __future__ import annotations
 
-from django.utils import timezone
-
-from .models import Contact
+from . import consent
+from .models import Contact, How
 
 STOP_WORDS = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "END", "QUIT", "CANCEL", "REVOKE", "OPTOUT", "退订"})
 START_WORDS = frozenset({"START", "UNSTOP", "YES", "订阅"})
 
 
 def hear(number: str, text: str, source: str) -> None:
-    """Act on a received text if it is exactly one of the words, in any case of letters."""
+    """Act on a received text if it is exactly one of the words, in any case of letters. ``source``: which message."""
     word = text.strip().upper()
+    proof = {"text": text.strip(), "source": source}
     if word in STOP_WORDS:
-        opt_out(number, source)
+        consent.opt_out_numbers([number], How.STOP, source, proof=proof)
     elif word in START_WORDS:
-        opt_in(number)
+        consent.opt_in(
+            Contact.objects.filter(number=number).values_list("pk", flat=True), How.STOP, source, proof=proof
+        )
 
 
 def opt_out(number: str, by: str) -> None:
-    contact, _ = Contact.objects.get_or_create(number=number)
-    if contact.opted_out_at is None:
-        contact.opted_out_at, contact.opted_out_by = timezone.now(), by[:100]
-        contact.save(update_fields=["opted_out_at", "opted_out_by"])
+    consent.opt_out_numbers([number], How.OPERATOR, by)
 
 
 def opt_in(number: str) -> None:
-    Contact.objects.filter(number=number).update(opted_out_at=None, opted_out_by="")
+    consent.opt_in(_known(number), How.OPERATOR, "")
+
+
+def _known(number: str) -> list[int]:
+    return list(Contact.objects.filter(number=number).values_list("pk", flat=True))

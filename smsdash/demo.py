@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from contacts import optout
-from contacts.models import Contact, ContactList, Subscription
+from contacts import consent
+from contacts.models import Contact, ContactList, How
 from devices import inventory
 from devices.models import Device
 from messaging import ledger
@@ -102,8 +102,8 @@ def _contacts() -> list[Contact]:
         for index in range(1, 61)
     )
     guests = ContactList.objects.create(name="Demo guests")
-    Subscription.objects.bulk_create(Subscription(contact_list=guests, contact=person) for person in people)
-    optout.opt_out(people[-1].number, "the demo")
+    consent.subscribe(guests, [person.pk for person in people], How.IMPORT, "the demo")
+    consent.opt_out([people[-1].pk], How.STOP, "the demo")
     return people[:-1]
 
 
