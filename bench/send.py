@@ -51,6 +51,13 @@ def numbers(count: int) -> list[str]:
     return [f"+1555{index:07d}" for index in range(count)]
 
 
+def make_account(url: str, rates: list[str]) -> ProviderAccount:
+    account = ProviderAccount(name="Bench", kind=KIND, base_url=url, rates=rates)
+    account.set_credentials({field.name: "bench-key-0123456789" for field in account.kind_class.fields})
+    account.save()
+    return account
+
+
 def bare(adapter: Adapter, recipients: Sequence[str]) -> float:
     """Seconds to hand the messages over with nothing around it. Writing and reading the wire is part of it."""
     rest = iter(recipients)
@@ -80,9 +87,7 @@ def run(batch: int, messages: int, pairs: int) -> dict[str, object]:
     registry.adapter_class(KIND).max_batch = batch
     recipients = numbers(messages)
     with provider() as url:
-        account = ProviderAccount(name="Bench", kind=KIND, base_url=url, rates=["1000000/second"])
-        account.set_credentials({field.name: "bench-key-0123456789" for field in account.kind_class.fields})
-        account.save()
+        account = make_account(url, ["1000000/second"])
         lane(account, recipients[:200])  # connections, caches, imports
         taken = [(bare(account.adapter(), recipients), lane(account, recipients)) for _ in range(pairs)]
     middle = sorted(taken, key=lambda pair: pair[0] / pair[1])[len(taken) // 2]

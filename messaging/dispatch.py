@@ -44,12 +44,14 @@ WORKER_LOST = "A worker stopped while this message was being handed over."
 @dataclass(slots=True)
 class Batch:
     """The messages of one request. ``exchange``: the row that says it is on its way. ``at``: the place in the rate
-    limit that it took (the database's clock); ``left``: the same moment by this process's clock."""
+    limit that it took (the database's clock), ``tick`` the same moment by this process's clock; ``left``: when it was
+    handed to the pool."""
 
     exchange: int
     messages: list[Waiting]
     op: Send
     at: float
+    tick: float
     left: float
     status: Status = Status.QUEUED
 
@@ -158,7 +160,7 @@ class Lane:
             exchanges = traces.open_for(self.account.pk, "send", [[m.id for m in request] for request in going])
         left = time.monotonic()
         batches = [
-            Batch(exchange, request, self.operation(request), grant.at, left)
+            Batch(exchange, request, self.operation(request), grant.at, grant.tick, left)
             for exchange, request in zip(exchanges, going, strict=True)
         ]
         return batches, waiting
@@ -202,7 +204,7 @@ class Lane:
             del self.flying[future]
             self.freed = answer.came
             self.answers.append(answer)
-            self.pace.answered(answer.batch.at, answer.came - answer.batch.left)
+            self.pace.answered(answer.batch.at, answer.came - answer.batch.tick)
 
     def judge(self, answer: Answer) -> Verdict:
         messages, now, kind = answer.batch.messages, timezone.now(), self.account.kind_class

@@ -23,6 +23,7 @@ from .types import Rate
 
 EXACT = 128  # the requests of a window with a higher limit are kept in heaps: those within a hundredth of it
 COARSE = 10  # parts of a window instead of a hundred, while less than a tenth of the limit is used
+KNOWN = 20  # answers until the fastest of them tells how fast the network is
 MARGIN = 0.002  # seconds by which a place is free later than it seems: clocks and networks are not exact
 _CLOCK = {
     "postgresql": "extract(epoch FROM clock_timestamp())::float8",
@@ -155,12 +156,14 @@ def interval(rate: Rate) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """``places``: requests that may leave now, counted as such at ``at`` (Unix seconds, the database's clock).
-    ``wait``: seconds until it is worth asking again, where fewer than asked for were free."""
+    """``places``: requests that may leave now, counted as such at ``at`` (Unix seconds, the database's clock), which
+    is ``tick`` by time.monotonic. ``wait``: seconds until it is worth asking again, where fewer than asked for were
+    free."""
 
     places: int
     wait: float = 0.0
     at: float = 0.0
+    tick: float = 0.0
 
 
 @dataclass(slots=True)
@@ -169,6 +172,7 @@ class Memory:
     the next ``reserve``; and the log that it wrote last, so that it need not be read again."""
 
     fastest: float = 60.0
+    answers: int = 0
     waiting: list[tuple[float, float]] = field(default_factory=list)
     text: str | None = None
     log: Log | None = None
@@ -184,9 +188,11 @@ class Memory:
 
     def answered(self, at: float, seconds: float) -> None:
         """A request counted at ``at`` was answered ``seconds`` later."""
+        self.answers += 1
         self.fastest = min(self.fastest, seconds)
-        if seconds - self.fastest > MARGIN:
-            self.waiting.append((at, min(seconds - self.fastest, 5.0)))
+        late = seconds - (self.fastest if self.answers > KNOWN else 0.0)
+        if late > MARGIN:
+            self.waiting.append((at, min(late, 5.0)))
 
 
 def now() -> float:
@@ -205,9 +211,9 @@ def reserve(
         if held_until > clock:
             return Grant(0, held_until - clock)
         if not rates:
-            return Grant(n, at=sure)
+            return Grant(n, at=sure, tick=time.monotonic())
         memory = memory or Memory()
-        log = memory.log_of(rates, text)
+        log, tick = memory.log_of(rates, text), time.monotonic()
         for at, by in memory.waiting:
             log.delay(at, by)
         places, wait = 0, log.wait(clock, urgent=urgent)
@@ -220,7 +226,7 @@ def reserve(
             with connection.cursor() as cursor:
                 cursor.execute("UPDATE providers_pace SET log = %s WHERE account_id = %s", [text, account.pk])
         memory.keep(log, text)
-    return Grant(places, wait, sure)
+    return Grant(places, wait, sure, tick)
 
 
 def hold(account: ProviderAccount, seconds: float) -> None:
