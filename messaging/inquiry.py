@@ -46,6 +46,7 @@ ENDED: Mapping[Status, Status] = {
     Status.CANCELED: Status.FAILED,
 }
 NOT_KNOWN, NOT_TAKEN, OPEN = "not_known", "not_taken", "not_clear"
+ASKED = frozenset({NOT_KNOWN, OPEN})  # what was asked, and what came, stands in error_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +275,8 @@ def _no_answer(case: Case, asker: Asker) -> Note:
         )
     else:
         text = _("The provider was asked at %(at)s and gave no answer: %(error)s smsdash asks again at %(again)s.")
-    return _again(case, None if given_up else _backoff(case), "", text, error=str(asker.error)[:130])
+    wait, code = (None, OPEN) if given_up else (_backoff(case), "")
+    return _again(case, wait, code, text, error=str(asker.error)[:130])
 
 
 def _backoff(case: Case) -> float:

@@ -25,13 +25,14 @@ AT_ONCE = 500  # messages a poll looks at
 CLAIM = timedelta(seconds=60)  # longer than asking.SLICE and one HTTP time-out
 LONGEST = 3600.0  # seconds between two looks at one message
 GIVE_UP = timedelta(hours=72)
+NO_REPORT = "no_report"
 ENDS = (Status.DELIVERED, Status.FAILED, Status.EXPIRED)
 
 
 def no_report() -> dict[str, str]:
     """What a message says whose end was never reported."""
     text = _("No report from the provider in 72 hours: it took the message, and what became of it is not known.")
-    return {"error_code": "no_report", "error_text": text}
+    return {"error_code": NO_REPORT, "error_text": text}
 
 
 def poll(account_id: int) -> int:

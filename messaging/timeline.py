@@ -15,6 +15,7 @@ from providers import traces
 from providers.models import Exchange
 from providers.types import Status
 
+from . import inquiry
 from .ledger import FINAL
 from .models import STATUSES, Attempt, DeliveryReport, Message
 
@@ -156,7 +157,7 @@ def _end(message: Message, reports: Sequence[DeliveryReport], attempts: Sequence
     if message.status == S.UNCERTAIN:
         told_above = attempts and attempts[-1].error_text == message.error_text
         reason = "" if told_above else message.error_text
-        text = f"{reason} {SENTENCES[S.UNCERTAIN]}".strip()
+        text = f"{reason} {'' if message.error_code in inquiry.ASKED else SENTENCES[S.UNCERTAIN]}".strip()
     code = "" if message.status == S.CANCELED else message.error_code
     yield Step(message.done_at, WORDS[message.status], text, code, TONES.get(message.status, ""))
 

@@ -17,7 +17,7 @@ from providers.models import ProviderAccount
 from providers.pacing import Log
 from providers.types import Feature, Rate, Status
 
-from . import gate, windows
+from . import gate, inquiry, polling, windows
 from .ledger import FINAL, WAITING
 from .models import Message, Tally, Worker
 
@@ -320,6 +320,8 @@ def _sending(message: Message, now: datetime) -> Waiting:
 def _sent(message: Message, now: datetime) -> Waiting:
     if not tells_the_end(message.account):
         return Waiting(_("“Sent” is the last thing this provider can tell: it posts no delivery reports."))
+    if message.error_code == polling.NO_REPORT:
+        return Waiting(message.error_text)
     if message.poll_at:
         asked = _("It waits for the delivery report. smsdash asks for it at %s.")
         return Waiting(asked % moment(message.poll_at), expected=message.poll_at)
@@ -330,6 +332,8 @@ def _uncertain(message: Message, now: datetime) -> Waiting:
     if message.poll_at:
         text = _("Nobody can tell yet whether the provider took it. smsdash asks the provider at %s.")
         return Waiting(text % moment(message.poll_at), expected=message.poll_at)
+    if message.error_code == inquiry.OPEN:
+        return Waiting(message.error_text, attention=True)
     text = _(
         "Nobody can tell whether the provider took it. Look at the provider's pages, "
         "then count the message as sent or send it again."

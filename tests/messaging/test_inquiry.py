@@ -194,6 +194,21 @@ def test_once_after_three_minutes_is_too_seldom(account: ProviderAccount, uncert
 def nothing_before(account: ProviderAccount) -> None: ...
 
 
+def only_later_ones(account: ProviderAccount) -> None:
+    hand_over(account, "+15550100003")
+
+
+def cut_before_the_earlier_one(account: ProviderAccount) -> None:
+    """The list ends before the message that was sent last, and holds one that was sent since."""
+    earlier = sent_earlier(account)
+    Carried.objects.all().delete()
+    (provider_id,) = hand_over(account, "+15550100003")
+    later = Message(account=account, number="+15550100003", text=TEXT, status="sent", provider_id=provider_id)
+    later.sent_at = timezone.now()
+    ledger.insert([later])
+    assert earlier.provider_id != provider_id
+
+
 def same_number_other_text(account: ProviderAccount) -> None:
     sent_earlier(account)
     hand_over(account, TO, text="Something else")
@@ -217,7 +232,16 @@ def full_page(account: ProviderAccount) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [nothing_before, same_number_other_text, same_number_as_written_at_home, strange_clock, full_page]
+    "given",
+    [
+        nothing_before,
+        only_later_ones,
+        cut_before_the_earlier_one,
+        same_number_other_text,
+        same_number_as_written_at_home,
+        strange_clock,
+        full_page,
+    ],
 )
 def test_an_answer_that_proves_nothing_leaves_it_to_the_operator(
     given: Callable[[ProviderAccount], None], account: ProviderAccount, uncertain: Callable[..., Message]

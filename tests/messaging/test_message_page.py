@@ -208,6 +208,12 @@ def test_what_became_uncertain_says_so_once(main: ProviderAccount) -> None:
     assert timeline_of(Message.objects.get())[-1] == ("The provider took it", "counted as sent by admin")
 
 
+def test_what_the_provider_was_asked_is_told(main: ProviderAccount) -> None:
+    row = message(main, status="uncertain", error_code="not_known", error_text="The provider was asked at 14:02.")
+    said = page(row)
+    assert "The provider was asked at 14:02." in said and "not sent again by itself" not in said
+
+
 def test_of_many_attempts_the_newest_are_shown(main: ProviderAccount) -> None:
     row = message(main, status="queued")
     for n in range(timeline.SHOWN + 5):

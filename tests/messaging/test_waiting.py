@@ -74,6 +74,18 @@ CASES: Mapping[str, tuple[Values, Values, str, bool]] = {
     "nothing to come": ({"status": "sent"}, {"kind": "customersms"}, "“Sent” is the last thing", False),
     "uncertain": ({"status": "uncertain"}, {}, "count the message as sent or send it again", True),
     "asked about": ({"status": "uncertain", "poll_at": SOON}, {}, "smsdash asks the provider at ", False),
+    "asked in vain": (
+        {"status": "uncertain", "error_code": "not_clear", "error_text": "The provider was asked."},
+        {},
+        "The provider was asked.",
+        True,
+    ),
+    "never reported": (
+        {"status": "sent", "error_code": "no_report", "error_text": "No report."},
+        {},
+        "No report.",
+        False,
+    ),
     "expires first": ({"due_at": SOON, "expires_at": SOON / 2}, {}, "It does not go any more after ", True),
     "expires later": ({"due_at": SOON / 2, "expires_at": SOON}, {}, "It goes out at ", False),
 }
