@@ -90,7 +90,7 @@ class Door:
         bulk = [m for request in requests for m in request if not m.priority and m.campaign_id]
         missing = {m.campaign_id for m in bulk if m.campaign_id} - self.campaigns.keys()
         if missing:
-            some = Campaign.objects.exclude(hours="").only("hours", "zone", "by_recipient").in_bulk(missing)
+            some = Campaign.objects.exclude(hours="").only("hours", "zone", "by_recipient", "priority").in_bulk(missing)
             self.campaigns |= {pk: some.get(pk) for pk in missing}
         put_off: list[Change] = []
         now = timezone.now()

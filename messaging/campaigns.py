@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from providers.models import ProviderAccount
 from providers.types import Feature, MessageType, Status
 
-from . import ledger, placing, wakeup
+from . import ledger, placing, wakeup, windows
 from .models import Campaign, Message, Route
 from .placing import Placed
 from .segments import measure
@@ -75,6 +75,9 @@ def check(draft: Draft) -> dict[str, str]:
         found["sender"] = _("%(kind)s does not let a sender ID be chosen. Leave it empty.") % {"kind": kind.label}
     if draft.attachments and Feature.MMS not in kind.supports:
         found["attachments"] = _("%(kind)s cannot send MMS.") % {"kind": kind.label}
+    never = windows.never_open(draft.account, draft, draft.numbers, draft.due_at or timezone.now())
+    if never:
+        found["hours"] = never
     if not draft.account.enabled:
         found["account"] = _("This account is switched off. Choose another one, or switch it on.")
     return found
