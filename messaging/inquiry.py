@@ -166,7 +166,9 @@ def _sent_before(account: ProviderAccount, case: Case) -> datetime | None:
 
 
 def _ours(account: ProviderAccount, answer: Iterable[MessageInfo]) -> dict[str, datetime | None]:
-    known = with_ids(Message.objects.exclude(provider_id=""), account.pk, [entry.id for entry in answer])
+    known = with_ids(
+        Message.objects.exclude(provider_id=""), account.pk, [entry.id for entry in answer if wire_id(entry.id)]
+    )
     rows = known.values_list("provider_id", "sent_at", "status")
     # what was received has its time from the provider's clock
     return {wire_id(name): None if status == Status.RECEIVED else sent_at for name, sent_at, status in rows}

@@ -88,7 +88,9 @@ def _about(questions: Sequence[ReadMessages], messages: Sequence[Message]) -> li
 
 def _news(account: ProviderAccount, found: Sequence[MessageInfo]) -> list[Report]:
     """Only what changes something: a poll sees the same status many times, and the messages of others."""
-    known = with_ids(Message.objects.exclude(provider_id=""), account.pk, [info.id for info in found])
+    known = with_ids(
+        Message.objects.exclude(provider_id=""), account.pk, [info.id for info in found if wire_id(info.id)]
+    )
     before = {wire_id(provider_id): status for provider_id, status in known.values_list("provider_id", "status")}
     return [
         Report(info.id, info.status, info.number, info.status.value, info.problem, info.delivered_at)

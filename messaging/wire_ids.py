@@ -28,6 +28,6 @@ def wire_id(text: object) -> str:
 
 
 def with_ids(rows: QuerySet[T], account_id: int, ids: Iterable[object]) -> QuerySet[T]:
-    """The account's rows whose ``provider_id`` is one of ``ids`` in any spelling."""
-    wanted = sorted({found for text in ids if (found := wire_id(text))})
+    """The account's rows whose ``provider_id`` is one of ``ids`` in any spelling. What is no id finds others."""
+    wanted = sorted({wire_id(text) for text in ids})
     return rows.alias(wire=WireId("provider_id")).filter(account_id=account_id, wire__in=wanted)

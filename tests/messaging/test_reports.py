@@ -148,6 +148,8 @@ def test_what_is_no_id_matches_nothing(name: str, account: ProviderAccount) -> N
     other = sent(account, "000")
     reports.apply(account, [Report(name, Status.DELIVERED)])
     assert (status_of(message), status_of(other)) == ("sent", "sent")
+    reports.apply(account, [Report(name, Status.DELIVERED)])
+    assert DeliveryReport.objects.count() == 1
 
 
 def test_a_received_message_is_not_meant(account: ProviderAccount) -> None:
