@@ -14,6 +14,7 @@ class Forms(HTMLParser):
         self.forms: list[dict[str, str]] = []
         self.actions: list[str] = []
         self.select = self.textarea = ""
+        self.first = True  # the next option is the first of its select
         self.feed(page)
 
     def with_field(self, name: str) -> dict[str, str]:
@@ -51,10 +52,10 @@ class Forms(HTMLParser):
         self.forms[-1][found["name"]] = ""
 
     def _select(self, found: dict[str, Any]) -> None:
-        self.select = found.get("name", "")
+        self.select, self.first = found.get("name", ""), True
         if self.select:
             self.forms[-1].setdefault(self.select, "")
 
     def _option(self, found: dict[str, Any]) -> None:
-        if self.select and ("selected" in found or not self.forms[-1][self.select]):
-            self.forms[-1][self.select] = found.get("value") or ""
+        if self.select and ("selected" in found or self.first):
+            self.forms[-1][self.select], self.first = found.get("value") or "", False
