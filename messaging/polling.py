@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from django.core.cache import cache
 from django.db import connection, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -36,9 +37,21 @@ def no_report() -> dict[str, str]:
 
 
 def poll(account_id: int) -> int:
-    """Ask for the messages whose time has come. Returns how many moved. Stops early when the rate limit says so."""
-    account = ProviderAccount.objects.get(pk=account_id)
-    messages, until = _claim(account_id)
+    """Ask for the messages whose time has come. Returns how many moved. Stops early when the rate limit says so.
+
+    One run at a time for an account, so that no more than one worker is busy with it.
+    """
+    lock = f"messaging-poll-{account_id}"
+    if not cache.add(lock, True, CLAIM.total_seconds()):
+        return 0
+    try:
+        return _run(ProviderAccount.objects.get(pk=account_id))
+    finally:
+        cache.delete(lock)
+
+
+def _run(account: ProviderAccount) -> int:
+    messages, until = _claim(account.pk)
     asker = Asker(account)
     uncertain = [m for m in messages if m.status == Status.UNCERTAIN]
     sent = [m for m in messages if m.status == Status.SENT and m.provider_id]

@@ -134,7 +134,7 @@ def test_what_has_no_id_is_not_asked_for(
     Message.objects.update(provider_id="")
     polling.poll(account.pk)
     assert asked == []
-    assert clock.accounts_to_poll() == []
+    assert Message.objects.get().poll_at is None
 
 
 def test_what_has_ended_is_not_asked_for(
@@ -144,7 +144,7 @@ def test_what_has_ended_is_not_asked_for(
     Message.objects.update(status="failed")
     polling.poll(account.pk)
     assert asked == []
-    assert clock.accounts_to_poll() == []
+    assert Message.objects.get().poll_at is None
 
 
 def test_only_failed_polls_leave_an_exchange(
@@ -241,6 +241,22 @@ def test_a_provider_that_is_busy_is_left_alone(account: ProviderAccount, monkeyp
     assert not pacing.reserve(account, account.windows).places
 
 
+def test_one_worker_polls_an_account_at_a_time(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def transport(self: HttpTransport, request: Request) -> Reply:
+        asked.append(request.path)
+        assert polling.poll(account.pk) == 0
+        return Reply(404)
+
+    monkeypatch.setattr(HttpTransport, "__call__", transport)
+    several(account, 1)
+    polling.poll(account.pk)
+    several(account, 1)
+    polling.poll(account.pk)
+    assert len(asked) == 2
+
+
 def test_two_workers_do_not_ask_for_the_same(account: ProviderAccount) -> None:
     several(account, 3)
     first, _until = polling._claim(account.pk)
@@ -252,7 +268,7 @@ def test_one_question_serves_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     account = base.account(kind="smsgateway")
     several(account, 30)
     Message.objects.update(provider_group="g1")
-    entries = [{"ID": f"m{i}", "number": "+1", "message": "x", "status": "Delivered"} for i in range(30)]
+    entries = [{"ID": f"m{i}", "number": "+1", "message": "x", "status": "Delivered"} for i in range(31)]
     asked: list[bytes] = []
 
     def transport(self: HttpTransport, request: Request) -> Reply:
@@ -263,3 +279,4 @@ def test_one_question_serves_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HttpTransport, "__call__", transport)
     assert polling.poll(account.pk) == 30
     assert len(asked) == 1 and b"groupId=g1" in asked[0]
+    assert DeliveryReport.objects.count() == 30  # what is not ours leaves nothing

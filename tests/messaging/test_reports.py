@@ -221,6 +221,10 @@ def test_the_clock_catches_up_with_a_report_that_nobody_saw(account: ProviderAcc
 
 def test_the_clock_looks_at_young_reports_only(account: ProviderAccount) -> None:
     message = race(account, minutes=20)
+    with CaptureQueriesContext(connection) as seen:
+        assert reports.replay_recent() == 0
+    assert len(seen) == 1
+    reports.apply(account, [Report("msg_2", Status.DELIVERED)])
     assert reports.replay_recent() == 0
     assert status_of(message) == "sent"
 
