@@ -105,9 +105,9 @@ def _parts(filters: Filters, statuses: frozenset[str]) -> list[Part]:
     rows = filters.rows()
     if filters.number:
         prefixes = search.prefixes(filters.number)
-        few = list(Message.objects.filter(_begins("number", prefixes)).values_list("pk", flat=True)[: FEW + 1])
-        if len(few) <= FEW:
-            return [Part(_narrowed(rows.filter(pk__in=few), filters.account, statuses))]
+        found = Message.objects.filter(_begins("number", prefixes)).values("pk")[: FEW + 1]
+        if found.aggregate(n=Count("pk"))["n"] <= FEW:
+            return [Part(_narrowed(rows.filter(pk__in=found), filters.account, statuses))]
         rows = rows.annotate(spelled=Concat("number", Value(""))).filter(_begins("spelled", prefixes))
     if not filters.account and statuses == ALL:
         return [Part(rows)]
