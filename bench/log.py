@@ -84,7 +84,7 @@ def fill(rows: int) -> int:
 
 def _count(start: Any) -> None:
     counts = Message.objects.values_list("account_id", "campaign_id", "status").annotate(n=Count("pk")).order_by()
-    ledger.count((account, campaign, start, status, n) for account, campaign, status, n in counts)
+    ledger.count((account, campaign, ledger.hour_of(start), status, n) for account, campaign, status, n in counts)
 
 
 def cases(account: int, rows: int) -> dict[str, str]:

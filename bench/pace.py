@@ -21,7 +21,6 @@ from django.db import connection  # noqa: E402
 from bench import send  # noqa: E402
 from messaging import campaigns, drain  # noqa: E402
 from providers import registry  # noqa: E402
-from providers.models import ProviderAccount  # noqa: E402
 from providers.types import Rate  # noqa: E402
 
 

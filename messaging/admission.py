@@ -75,13 +75,13 @@ class Door:
         return self._write(requests, ended)
 
     def _expired(self, requests: Sequence[list[Waiting]]) -> set[int]:
-        now = timezone.now()
+        now = time.time()
         values = _end("expired", _("It did not leave in time: its time to be sent was over."))
         ended = [
             Change(m.id, Status.EXPIRED, values)
             for request in requests
             for m in request
-            if m.expires_at and m.expires_at <= now
+            if m.expires and m.expires <= now
         ]
         return self._write(requests, ended)
 

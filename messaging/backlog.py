@@ -9,48 +9,52 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
+from django.db import connection
 from django.utils import timezone
 
 from providers.base import Adapter
 from providers.types import Status
 
 from .ledger import Known
-from .models import Message
 
 READ = 2_000  # rows that one look at the queue brings
-COLUMNS = (
-    "id", "number", "text", "sender", "type", "attachments", "priority", "attempts", "batch_limit", "device", "sim",
-    "due_at", "expires_at", "campaign_id", "created_at", "error_code",
-)  # fmt: skip
+COMMON = "id, number, text, sender, type, priority, attempts, batch_limit, device, sim, campaign_id, due_at"
+COLUMNS = {
+    "postgresql": f"{COMMON}, attachments::text, extract(epoch FROM expires_at)::float8, "
+    "floor(extract(epoch FROM created_at) / 3600)::int",
+    "sqlite": f"{COMMON}, attachments, (julianday(expires_at) - 2440587.5) * 86400.0, "
+    "CAST(strftime('%%s', created_at) AS integer) / 3600",
+}
+DUE_AT = COMMON.split(", ").index("due_at")
 
 
 @dataclass(slots=True)
 class Waiting:
-    """A message of the queue, with what handing it over needs."""
+    """A message of the queue, with what handing it over needs.
+
+    ``due_at`` as the database writes it; ``attachments``: JSON; ``expires``: Unix seconds; ``hour``: see ledger.py.
+    """
 
     id: int
     number: str
     text: str
     sender: str
     type: str
-    attachments: list[str]
     priority: int
     attempts: int
     batch_limit: int | None
     device: str
     sim: int | None
-    due_at: datetime
-    expires_at: datetime | None
     campaign_id: int | None
-    created_at: datetime
-    error_code: str
+    due_at: Any
+    attachments: str
+    expires: float | None
+    hour: int
 
     def known(self, account_id: int, status: Status) -> Known:
-        return Known(status, account_id, self.campaign_id, self.created_at)
+        return Known(status, account_id, self.campaign_id, self.hour)
 
 
 class Backlog:
@@ -64,7 +68,7 @@ class Backlog:
         self.urgent: dict[tuple[Any, ...], deque[Waiting]] = {}
         self.bulk: dict[tuple[Any, ...], deque[Waiting]] = {}
         self.held: set[int] = set()  # the ids in here
-        self.last: tuple[datetime, int] | None = None  # how far the queue was read
+        self.last: tuple[Any, int] | None = None  # how far the queue was read
         self.ended = False  # nothing was left behind ``last`` when it was looked at
 
     def __len__(self) -> int:
@@ -72,24 +76,21 @@ class Backlog:
 
     def read_urgent(self, leaving: Collection[int]) -> None:
         """See what is urgent. ``leaving``: messages on their way, which look as if they waited."""
-        rows = self._rows(priority__gt=0).order_by("priority", "due_at", "id")[: READ + len(leaving)]
-        self._put(self.urgent, rows.values_list(*COLUMNS), leaving)
+        self._put(self.urgent, self._rows("priority > 0", [], "priority, due_at, id", READ + len(leaving)), leaving)
 
     def read_bulk(self, leaving: Collection[int]) -> None:
         """Go on reading where the last look ended; when it saw the end, begin again: some may have come back."""
         if self.ended:
             self.last, self.ended = None, False
-        rows = self._rows(priority=0)
         room = READ
         if self.last is None:
             room += len(leaving) + len(self.held)
+            found = self._rows("priority = 0", [], "due_at, id", room)
         else:
-            due_at, pk = self.last
-            rows = rows.filter(due_at__gte=due_at).filter(Q(due_at__gt=due_at) | Q(pk__gt=pk))
-        found = list(rows.order_by("due_at", "id")[:room].values_list(*COLUMNS))
+            found = self._rows("priority = 0 AND (due_at, id) > (%s, %s)", [*self.last], "due_at, id", room)
         self.ended = len(found) < room
         if found:
-            self.last = found[-1][COLUMNS.index("due_at")], found[-1][0]
+            self.last = found[-1][DUE_AT], found[-1][0]
         self._put(self.bulk, found, leaving)
 
     def take(self, requests: int, messages: int = 0) -> list[list[Waiting]]:
@@ -122,10 +123,15 @@ class Backlog:
                     groups.update([(key, deque([message])), *others])
                 self.held.add(message.id)
 
-    def _rows(self, **which: Any) -> Any:
-        return Message.objects.filter(
-            account_id=self.account_id, status=Status.QUEUED, due_at__lte=timezone.now(), **which
-        )
+    def _rows(self, which: str, values: list[Any], order: str, most: int) -> list[tuple[Any, ...]]:
+        now = connection.ops.adapt_datetimefield_value(timezone.now())
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT {COLUMNS[connection.vendor]} FROM messaging_message WHERE account_id = %s "
+                f"AND status = 'queued' AND due_at <= %s AND {which} ORDER BY {order} LIMIT %s",
+                [self.account_id, now, *values, most],
+            )
+            return list(cursor.fetchall())
 
     def _put(
         self, groups: dict[tuple[Any, ...], deque[Waiting]], rows: Iterable[Any], leaving: Collection[int]
@@ -139,4 +145,4 @@ class Backlog:
     def _key(self, m: Waiting) -> tuple[Any, ...]:
         """Messages with the same key can share a request: everything that the wire says once per request."""
         common = (m.sender, m.priority, m.batch_limit, m.device, m.sim)
-        return common if self.adapter.mixed_texts else (*common, m.text, m.type, *m.attachments)
+        return common if self.adapter.mixed_texts else (*common, m.text, m.type, m.attachments)

@@ -8,11 +8,13 @@ for several requests at once where they come quickly: marking and settling cost 
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
@@ -169,7 +171,7 @@ class Lane:
         can, first = self.adapter.supports, messages[0]
         return Send(
             messages=tuple(
-                Outgoing(m.number, m.text, str(m.id), MessageType(m.type), tuple(m.attachments)) for m in messages
+                Outgoing(m.number, m.text, str(m.id), MessageType(m.type), _links(m.attachments)) for m in messages
             ),
             sender=first.sender or self.account.sender if Feature.SENDER_ID in can else "",
             callback_url=self.callback_url,
@@ -190,7 +192,8 @@ class Lane:
         if not (many or waited or all_of_it or not self.flying):
             return 0
         answers = self.answers
-        settled = [(answer, self.judge(answer)) for answer in answers]
+        now = timezone.now()
+        settled = [(answer, self.judge(answer, now)) for answer in answers]
         persist(self.account, settled)
         self.answers = []
         for _answer, verdict in settled:
@@ -206,13 +209,13 @@ class Lane:
             self.answers.append(answer)
             self.pace.answered(answer.batch.at, answer.came - answer.batch.tick)
 
-    def judge(self, answer: Answer) -> Verdict:
-        messages, now, kind = answer.batch.messages, timezone.now(), self.account.kind_class
+    def judge(self, answer: Answer, now: datetime) -> Verdict:
+        messages, exchange = answer.batch.messages, answer.batch.exchange
         if answer.result is not None:
             ask = inquiry.first(self.account, any(o.provider_id for o in answer.result.outcomes))
-            return verdicts.of_result(messages, answer.result, now, kind.poll_after, ask)
+            return verdicts.of_result(messages, exchange, answer.result, now, self.adapter.poll_after, ask)
         assert answer.error is not None
-        return verdicts.of_error(messages, answer.error, now, inquiry.first(self.account, False))
+        return verdicts.of_error(messages, exchange, answer.error, now, inquiry.first(self.account, False))
 
     def draw_conclusions(self, verdict: Verdict) -> None:
         """What a verdict means for the account."""
@@ -268,6 +271,10 @@ class Lane:
             self.use(self.account)
 
 
+def _links(attachments: str) -> tuple[str, ...]:
+    return () if attachments == "[]" else tuple(json.loads(attachments))
+
+
 # --- Hand over (in the pool: HTTP only) ---------------------------------------------------------------
 
 
@@ -315,14 +322,7 @@ def _write(account: ProviderAccount, settled: Sequence[tuple[Answer, Verdict]], 
     now = timezone.now()
     with transaction.atomic():
         known = {m.id: m.known(account.pk, a.batch.status) for a, _v in settled for m in a.batch.messages}
-        ledger.settle(
-            [
-                Change(c.id, c.to, {**c.values, "exchange": answer.batch.exchange})
-                for answer, verdict in settled
-                for c in verdict.changes
-            ],
-            known,
-        )
+        ledger.settle([change for _answer, verdict in settled for change in verdict.changes], known)
         back = [
             Attempt(
                 message_id=c.id,
@@ -333,8 +333,9 @@ def _write(account: ProviderAccount, settled: Sequence[tuple[Answer, Verdict]], 
                 error_text=c.values.get("error_text", "").replace("\x00", "\ufffd"),
             )
             for answer, verdict in settled
+            if verdict.back
             for c in verdict.changes
-            if c.id in set(verdict.back)
+            if c.id in verdict.back
         ]
         if back:
             Attempt.objects.bulk_create(back)

@@ -54,7 +54,7 @@ class Known:
     status: Status
     account_id: int
     campaign_id: int | None
-    created_at: datetime
+    hour: int  # of its creation, see hour_of
 
 
 def apply(changes: Iterable[Change]) -> dict[int, Status]:
@@ -71,7 +71,7 @@ def apply(changes: Iterable[Change]) -> dict[int, Status]:
         )
         moves = [row for row in rows if row[1] in FROM[wanted[row[0]].to]]
         _update([wanted[row[0]] for row in moves])
-        _count_moves((Known(Status(row[1]), *row[2:]), wanted[row[0]].to) for row in moves)
+        _count_moves((Known(Status(row[1]), row[2], row[3], hour_of(row[4])), wanted[row[0]].to) for row in moves)
     return {row[0]: Status(row[1]) for row in moves}
 
 
@@ -97,7 +97,7 @@ def insert(messages: Sequence[Message]) -> list[Message]:
     """Add new messages and count them."""
     with transaction.atomic(savepoint=False):
         made = Message.objects.bulk_create(messages, batch_size=2000)
-        count((m.account_id, m.campaign_id, m.created_at, m.status, 1) for m in made)
+        count((m.account_id, m.campaign_id, hour_of(m.created_at), m.status, 1) for m in made)
     return made
 
 
@@ -125,18 +125,18 @@ def _update_columns(rows: Sequence[Mapping[str, Any]], only: Status | None = Non
 
 
 def _update_alike(names: Sequence[str], rows: Sequence[Mapping[str, Any]], only: Status | None) -> set[int]:
-    first = rows[0]
-    same = [n for n in names if n != "id" and all(row[n] == first[n] for row in rows)]
+    columns = {name: [row[name] for row in rows] for name in names}
+    same = [n for n in names if n != "id" and columns[n].count(columns[n][0]) == len(rows)]
     other = ["id", *(n for n in names if n != "id" and n not in same)]
-    constants = [_prepared(name, first[name]) for name in same]
-    columns = [[_prepared(name, row[name]) for row in rows] for name in other]
+    constants = [_prepared(name, columns[name][0]) for name in same]
+    arrays = [[_prepared(name, value) for value in columns[name]] for name in other]
     sets = ", ".join([*(f"{n} = {_cast(n)}" for n in same), *(f"{n} = c.{n}" for n in other if n != "id")])
     where = " AND m.status = %s" if only else ""
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE messaging_message AS m SET {sets} FROM {_SOURCE[connection.vendor](other)} "
             f"WHERE m.id = c.id{where} RETURNING {_RETURNED[connection.vendor]}",
-            [*constants, *_SENT[connection.vendor](columns), *([only.value] if only else [])],
+            [*constants, *_SENT[connection.vendor](arrays), *([only.value] if only else [])],
         )
         return {row[0] for row in cursor.fetchall()}
 
@@ -153,10 +153,10 @@ def _cast(name: str) -> str:
 
 
 def _prepared(name: str, value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")  # providers send it, PostgreSQL keeps none
     if value is None or type(value) is int:
         return value
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")  # providers send it, PostgreSQL keeps none
     return Message._meta.get_field(name).get_db_prep_save(value, connection)
 
 
@@ -180,7 +180,7 @@ _SENT: Mapping[str, Callable[[list[list[Any]]], list[Any]]] = {
 
 # --- Counts ------------------------------------------------------------------------------------------
 
-Counted = tuple[int, int | None, datetime, str, int]  # account, campaign, created, status, how many
+Counted = tuple[int, int | None, int, str, int]  # account, campaign, hour of creation, status, how many
 
 
 def hour_of(moment: datetime) -> int:
@@ -188,13 +188,14 @@ def hour_of(moment: datetime) -> int:
 
 
 def _count_moves(moves: Iterable[tuple[Known, Status]]) -> None:
+    alike = Counter(moves)
     count(
         entry
-        for known, to in moves
+        for (known, to), n in alike.items()
         if known.status != to
         for entry in (
-            (known.account_id, known.campaign_id, known.created_at, known.status, -1),
-            (known.account_id, known.campaign_id, known.created_at, to, 1),
+            (known.account_id, known.campaign_id, known.hour, known.status, -n),
+            (known.account_id, known.campaign_id, known.hour, to, n),
         )
     )
 
@@ -202,9 +203,9 @@ def _count_moves(moves: Iterable[tuple[Known, Status]]) -> None:
 def count(entries: Iterable[Counted]) -> None:
     """Add to the tallies, in one statement and in the order of their keys (no deadlocks)."""
     deltas: Counter[tuple[int, int, int, str]] = Counter()
-    for account, campaign, created, status, n in entries:
+    for account, campaign, hour, status, n in entries:
         deltas[account, 0, 0, status] += n
-        deltas[account, 0, hour_of(created), status] += n
+        deltas[account, 0, hour, status] += n
         if campaign:
             deltas[0, campaign, 0, status] += n
     if not deltas:

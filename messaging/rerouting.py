@@ -235,7 +235,7 @@ def _move(source: int, wanted: Mapping[int, Sequence[Row]]) -> int:
             Message.objects.filter(pk__in=[row.id for row in rows]).update(account_id=target, **_afresh())
             wakeup.drain(target)
         ledger.count(
-            (account, None, row.created_at, still[row.id], n)
+            (account, None, ledger.hour_of(row.created_at), still[row.id], n)
             for target, rows in moves.items()
             for row in rows
             for account, n in ((source, -1), (target, 1))

@@ -6,7 +6,7 @@ Decides and writes nothing: the tables of errors and their consequences are here
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from .ledger import Change
 MAX_ATTEMPTS = 100  # with the waits below about a day
 BACKOFF = 4.0  # seconds before the first retry; doubled each time
 LONGEST = 900.0  # seconds between two attempts
+NOTHING = Problem("")
 AGAIN = 1.0  # seconds that a provider who asks to wait is left alone where it does not say how long
 
 
@@ -33,7 +34,7 @@ class Verdict:
     """
 
     changes: list[Change] = field(default_factory=list)
-    back: list[int] = field(default_factory=list)
+    back: frozenset[int] = frozenset()
     hold: float | None = None
     pause: errors.ProviderError | None = None
     down: str = ""
@@ -41,17 +42,24 @@ class Verdict:
 
 
 def of_result(
-    messages: Sequence[Waiting], result: SendResult, now: datetime, poll_after: float | None, ask: datetime | None
+    messages: Sequence[Waiting],
+    exchange: int,
+    result: SendResult,
+    now: datetime,
+    poll_after: float | None,
+    ask: datetime | None,
 ) -> Verdict:
     """``poll_after``: seconds until a status is worth asking for; ``ask``: when to ask for what became uncertain."""
-    poll_at = now + timedelta(seconds=poll_after) if poll_after else None
-    changes = [_of_outcome(m, o, now, poll_at, ask) for m, o in zip(messages, result.outcomes, strict=True)]
-    return Verdict(changes, [c.id for c in changes if c.to is Status.UNCERTAIN], up=True)
+    polls = {Status.SENT: now + timedelta(seconds=poll_after) if poll_after else None, Status.UNCERTAIN: ask}
+    changes = [_of_outcome(m, exchange, o, now, polls) for m, o in zip(messages, result.outcomes, strict=True)]
+    return Verdict(changes, frozenset(c.id for c in changes if c.to is Status.UNCERTAIN), up=True)
 
 
-def of_error(messages: Sequence[Waiting], error: errors.ProviderError, now: datetime, ask: datetime | None) -> Verdict:
-    reason = {"error_code": error.code[:64], "error_text": str(error)[:300]}
-    ids = [m.id for m in messages]
+def of_error(
+    messages: Sequence[Waiting], exchange: int, error: errors.ProviderError, now: datetime, ask: datetime | None
+) -> Verdict:
+    reason = {"exchange": exchange, "error_code": error.code[:64], "error_text": str(error)[:300]}
+    ids = frozenset(m.id for m in messages)
     if error.maybe_taken:
         changes = [_ended(m, Status.UNCERTAIN, {**reason, "poll_at": ask}) for m in messages]
         return Verdict(changes, ids)
@@ -86,10 +94,14 @@ def _ended(m: Waiting, to: Status, values: dict[str, Any]) -> Change:
     return Change(m.id, to, {"attempts": m.attempts + 1, **values})
 
 
-def _of_outcome(m: Waiting, outcome: Outcome, now: datetime, poll_at: datetime | None, ask: datetime | None) -> Change:
-    problem = outcome.problem or Problem("")
+def _of_outcome(
+    m: Waiting, exchange: int, outcome: Outcome, now: datetime, polls: Mapping[Status, datetime | None]
+) -> Change:
+    problem = outcome.problem or NOTHING
     to = outcome.status if outcome.status in (Status.FAILED, Status.DELIVERED, Status.UNCERTAIN) else Status.SENT
     values: dict[str, Any] = {
+        "attempts": m.attempts + 1,
+        "exchange": exchange,
         "provider_id": outcome.provider_id[:100],
         "provider_group": outcome.group[:100],
         "provider_status": outcome.status.value,
@@ -98,8 +110,8 @@ def _of_outcome(m: Waiting, outcome: Outcome, now: datetime, poll_at: datetime |
         "error_text": problem.text[:300],
         "sent_at": now if outcome.taken else None,
         "done_at": now if to in ledger.FINAL else None,
-        "poll_at": {Status.SENT: poll_at, Status.UNCERTAIN: ask}.get(to),
+        "poll_at": polls.get(to),
     }
     if outcome.device:
         values |= {"device": outcome.device[:40], "sim": outcome.sim}
-    return _ended(m, to, values)
+    return Change(m.id, to, values)

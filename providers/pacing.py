@@ -21,8 +21,9 @@ from django.db import connection, transaction
 from .models import Pace, ProviderAccount
 from .types import Rate
 
-EXACT = 128  # the requests of a window with a higher limit are kept in heaps: those within a hundredth of it
-COARSE = 10  # parts of a window instead of a hundred, while less than a tenth of the limit is used
+EXACT = 128  # the requests of a window with a higher limit are kept in heaps: those within a hundredth (FINE) of it
+FINE = 100
+COARSE = 10  # parts of a window instead, while less than a tenth of the limit is used
 KNOWN = 20  # answers until the fastest of them tells how fast the network is
 MARGIN = 0.002  # seconds by which a place is free later than it seems: clocks and networks are not exact
 _CLOCK = {
@@ -53,6 +54,7 @@ class Log:
         kept = json.loads(text) if text else {}
         self.next_at: float = kept.get("next", 0) / 1_000_000
         self.windows = {rate.seconds: _unpacked(kept.get(str(rate.seconds), ())) for rate in self.rates}
+        self.grain = {rate.seconds: rate.seconds / COARSE for rate in self.rates}
 
     def wait(self, now: float, *, urgent: bool = False) -> float:
         """Seconds until one more request may go; 0: now."""
@@ -68,7 +70,7 @@ class Log:
 
     def add(self, now: float, n: int = 1) -> None:
         for rate in self.rates:
-            _add(self.windows[rate.seconds], rate, now, n)
+            self._add(rate, now, n)
         if self.rates:
             self.next_at = max(now, self.next_at) + n * interval(self.rates[0])
 
@@ -76,10 +78,12 @@ class Log:
         """One request counted at ``at`` arrived ``by`` seconds later than was thought."""
         for rate in self.rates:
             entries = self.windows[rate.seconds]
+            if rate.limit > EXACT and self.grain[rate.seconds] > rate.seconds / FINE:
+                continue  # far from the limit
             for entry in reversed(entries):
                 if entry.first - 0.001 <= at <= entry.last + 0.001:
                     entry.n -= 1
-                    _add(entries, rate, at + by, 1)
+                    self._add(rate, at + by, 1)
                     break
 
     def used(self, now: float) -> dict[Rate, int]:
@@ -91,11 +95,24 @@ class Log:
         packed = {str(seconds): _packed(entries) for seconds, entries in self.windows.items()}
         return json.dumps({"next": round(self.next_at * 1_000_000), **packed}, separators=(",", ":"))
 
+    def _add(self, rate: Rate, at: float, n: int) -> None:
+        entries = self.windows[rate.seconds]
+        place = len(entries)
+        while place and entries[place - 1].last > at:
+            place -= 1
+        before = entries[place - 1] if place else None
+        if before and rate.limit > EXACT and at - before.first < self.grain[rate.seconds]:
+            before.last, before.n = max(before.last, at), before.n + n
+        else:
+            entries.insert(place, Used(at, at, n))
+
     def _full_for(self, rate: Rate, now: float, spare: int) -> float:
         entries = self.windows[rate.seconds]
         while entries and (entries[0].n <= 0 or entries[0].last + rate.seconds + MARGIN <= now):
             entries.pop(0)
-        surplus = sum(e.n for e in entries) - (rate.limit - spare) + 1
+        used = sum(e.n for e in entries)
+        self.grain[rate.seconds] = rate.seconds / (COARSE if used * 10 < rate.limit else FINE)
+        surplus = used - (rate.limit - spare) + 1
         for entry in entries:
             if surplus <= 0:
                 return 0.0
@@ -103,21 +120,6 @@ class Log:
             if surplus <= 0:
                 return entry.last + rate.seconds + MARGIN - now
         return 0.0
-
-
-def _add(entries: list[Used], rate: Rate, at: float, n: int) -> None:
-    place = len(entries)
-    while place and entries[place - 1].last > at:
-        place -= 1
-    before = entries[place - 1] if place else None
-    if before and rate.limit > EXACT and at - before.first < _grain(entries, rate):
-        before.last, before.n = max(before.last, at), before.n + n
-    else:
-        entries.insert(place, Used(at, at, n))
-
-
-def _grain(entries: Sequence[Used], rate: Rate) -> float:
-    return rate.seconds / (COARSE if sum(e.n for e in entries) * 10 < rate.limit else 100)
 
 
 def _packed(entries: Sequence[Used]) -> list[int]:
