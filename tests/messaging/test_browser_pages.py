@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -14,9 +15,10 @@ from pytest_django.live_server_helper import LiveServer
 from contacts.models import Contact
 from messaging import ledger
 from messaging.ledger import Change
-from messaging.models import Campaign, Message
+from messaging.models import Campaign, Message, Worker
+from providers import traces
 from providers.models import Exchange, ProviderAccount
-from providers.types import Status
+from providers.types import Status, Trace
 from tests.base import account
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -42,6 +44,14 @@ def visit(admin_page: Page, live_server: LiveServer) -> Open:
 def message(main: ProviderAccount, **values: object) -> Message:
     fields = {"number": A, "text": "Hello", "status": "queued", **values}
     return ledger.insert([Message(account=main, **fields)])[0]
+
+
+def exchange(main: ProviderAccount, **values: Any) -> Exchange:
+    usual = {"verb": "send", "method": "POST", "at": timezone.now(), "seconds": 0.1}
+    trace = Trace(**{**usual, "request_headers": {}, "request_body": "", **values})
+    row = traces.complete(Exchange(account=main), trace)
+    row.save()
+    return row
 
 
 # --- Compose -----------------------------------------------------------------------------------------
@@ -164,6 +174,7 @@ def test_nothing_is_asked_for_while_a_row_is_selected(visit: Open, admin_page: P
 
 
 def test_the_message_page_follows_until_the_end(visit: Open, main: ProviderAccount) -> None:
+    Worker.objects.create(name="here", progress_at=timezone.now())
     row = message(main)
     page = visit(f"/messages/{row.pk}/")
     expect(page.get_by_text("It is next in line")).to_be_visible()
@@ -174,9 +185,7 @@ def test_the_message_page_follows_until_the_end(visit: Open, main: ProviderAccou
 
 
 def test_the_request_can_be_copied_as_a_command(visit: Open, main: ProviderAccount) -> None:
-    trace = Exchange.objects.create(
-        account=main, at=timezone.now(), verb="send", method="POST", url="http://x.example/"
-    )
+    trace = exchange(main, url="http://x.example/")
     page = visit(f"/messages/{message(main, status='failed', exchange=trace.pk).pk}/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.get_by_role("button", name="Copy as curl").click()
@@ -192,10 +201,7 @@ def test_the_request_can_be_copied_as_a_command(visit: Open, main: ProviderAccou
 )
 def test_the_page_is_accessible_and_fits(visit: Open, main: ProviderAccount, path: str, screen: str) -> None:
     width, scheme = SCREENS[screen]
-    trace = Exchange.objects.create(
-        account=main, at=timezone.now(), verb="send", method="POST", url="http://x.example/" + "x" * 200,
-        request_body="y" * 500, status=200,
-    )  # fmt: skip
+    trace = exchange(main, url="http://x.example/" + "x" * 200, request_body="y" * 500, status=200)
     pks = {
         status: message(
             main, status=status, exchange=trace.pk, text="W" * 300, error_text="Z" * 300, provider_id="i" * 100
