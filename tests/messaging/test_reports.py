@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from messaging import ledger, reports
 from messaging.models import DeliveryReport, Message
+from messaging.wire_ids import with_ids
 from providers.models import Exchange, ProviderAccount
 from providers.types import Problem, Report, Status
 
@@ -157,6 +158,15 @@ def test_a_received_message_is_not_meant(account: ProviderAccount) -> None:
     message = sent(account)
     reports.apply(account, [Report("msg_1", Status.DELIVERED)])
     assert status_of(message) == "delivered"
+
+
+def test_ids_are_found_by_their_index(account: ProviderAccount) -> None:
+    rows = [Message(account=account, number="+1", text="x", status="sent", provider_id=f"m{i}") for i in range(3000)]
+    ledger.insert(rows)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    found = with_ids(Message.objects.exclude(provider_id=""), account.pk, [f"M{i}" for i in range(50)])
+    assert "message_by_wire_id" in found.explain()
 
 
 # --- Many --------------------------------------------------------------------------------------------
