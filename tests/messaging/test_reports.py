@@ -161,11 +161,11 @@ def test_a_received_message_is_not_meant(account: ProviderAccount) -> None:
 
 
 def test_ids_are_found_by_their_index(account: ProviderAccount) -> None:
-    rows = [Message(account=account, number="+1", text="x", status="sent", provider_id=f"m{i}") for i in range(3000)]
+    rows = [Message(account=account, number="+1", text="x", status="sent", provider_id=f"m{i}") for i in range(9000)]
     ledger.insert(rows)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
-    found = with_ids(Message.objects.exclude(provider_id=""), account.pk, [f"M{i}" for i in range(50)])
+    found = with_ids(Message.objects.exclude(provider_id=""), account.pk, [f"M{i}" for i in range(300)])
     assert "message_by_wire_id" in found.explain()
 
 
