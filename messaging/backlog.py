@@ -20,14 +20,15 @@ from providers.types import Status
 from .ledger import Known
 
 READ = 2_000  # rows that one look at the queue brings
-COMMON = "id, number, text, sender, type, priority, attempts, batch_limit, device, sim, campaign_id, due_at"
+COMMON = "id, number, text, sender, type, priority, attempts, batch_limit, device, sim, campaign_id"
 COLUMNS = {
-    "postgresql": f"{COMMON}, attachments::text, extract(epoch FROM expires_at)::float8, "
+    "postgresql": f"{COMMON}, due_at::text, attachments::text, extract(epoch FROM expires_at)::float8, "
     "floor(extract(epoch FROM created_at) / 3600)::int",
-    "sqlite": f"{COMMON}, attachments, (julianday(expires_at) - 2440587.5) * 86400.0, "
+    "sqlite": f"{COMMON}, due_at, attachments, (julianday(expires_at) - 2440587.5) * 86400.0, "
     "CAST(strftime('%%s', created_at) AS integer) / 3600",
 }
-DUE_AT = COMMON.split(", ").index("due_at")
+DUE_AT = len(COMMON.split(", "))
+BEHIND = {"postgresql": "(due_at, id) > (%s::timestamptz, %s)", "sqlite": "(due_at, id) > (%s, %s)"}
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class Waiting:
     device: str
     sim: int | None
     campaign_id: int | None
-    due_at: Any
+    due_at: str
     attachments: str
     expires: float | None
     hour: int
@@ -68,7 +69,7 @@ class Backlog:
         self.urgent: dict[tuple[Any, ...], deque[Waiting]] = {}
         self.bulk: dict[tuple[Any, ...], deque[Waiting]] = {}
         self.held: set[int] = set()  # the ids in here
-        self.last: tuple[Any, int] | None = None  # how far the queue was read
+        self.last: tuple[str, int] | None = None  # how far the queue was read
         self.ended = False  # nothing was left behind ``last`` when it was looked at
 
     def __len__(self) -> int:
@@ -87,7 +88,7 @@ class Backlog:
             room += len(leaving) + len(self.held)
             found = self._rows("priority = 0", [], "due_at, id", room)
         else:
-            found = self._rows("priority = 0 AND (due_at, id) > (%s, %s)", [*self.last], "due_at, id", room)
+            found = self._rows(f"priority = 0 AND {BEHIND[connection.vendor]}", [*self.last], "due_at, id", room)
         self.ended = len(found) < room
         if found:
             self.last = found[-1][DUE_AT], found[-1][0]

@@ -40,6 +40,7 @@ GATHER = 0.005  # seconds that the first of some free places, or of some answers
 SHOWN = 0.5  # seconds after which a request on its way is shown as such
 SMALL = 32  # messages that may be on their way together in any number of requests
 URGENT = 2  # requests at once that only urgent messages may use, beside the others
+MESSAGE_TYPES = {kind.value: kind for kind in MessageType}
 WORKER_LOST = "A worker stopped while this message was being handed over."
 
 
@@ -171,7 +172,7 @@ class Lane:
         can, first = self.adapter.supports, messages[0]
         return Send(
             messages=tuple(
-                Outgoing(m.number, m.text, str(m.id), MessageType(m.type), _links(m.attachments)) for m in messages
+                Outgoing(m.number, m.text, str(m.id), MESSAGE_TYPES[m.type], _links(m.attachments)) for m in messages
             ),
             sender=first.sender or self.account.sender if Feature.SENDER_ID in can else "",
             callback_url=self.callback_url,
@@ -212,7 +213,8 @@ class Lane:
     def judge(self, answer: Answer, now: datetime) -> Verdict:
         messages, exchange = answer.batch.messages, answer.batch.exchange
         if answer.result is not None:
-            ask = inquiry.first(self.account, any(o.provider_id for o in answer.result.outcomes))
+            doubtful = [o for o in answer.result.outcomes if o.status is Status.UNCERTAIN]
+            ask = inquiry.first(self.account, any(o.provider_id for o in doubtful)) if doubtful else None
             return verdicts.of_result(messages, exchange, answer.result, now, self.adapter.poll_after, ask)
         assert answer.error is not None
         return verdicts.of_error(messages, exchange, answer.error, now, inquiry.first(self.account, False))

@@ -136,7 +136,7 @@ def _update_alike(names: Sequence[str], rows: Sequence[Mapping[str, Any]], only:
         cursor.execute(
             f"UPDATE messaging_message AS m SET {sets} FROM {_SOURCE[connection.vendor](other)} "
             f"WHERE m.id = c.id{where} RETURNING {_RETURNED[connection.vendor]}",
-            [*constants, *_SENT[connection.vendor](arrays), *([only.value] if only else [])],
+            [*constants, *_SENT[connection.vendor](other, arrays), *([only.value] if only else [])],
         )
         return {row[0] for row in cursor.fetchall()}
 
@@ -161,8 +161,12 @@ def _prepared(name: str, value: Any) -> Any:
 
 
 def _postgresql(names: Sequence[str]) -> str:
-    arrays = ", ".join(f"%s::{_TYPES.get(name, 'text')}[]" for name in names)
-    return f"unnest({arrays}) AS c({', '.join(names)})"
+    """Text arrays travel as JSON: the driver is slow to quote them."""
+    arrays = (
+        f"%s::{_TYPES[name]}[]" if name in _TYPES else "ARRAY(SELECT json_array_elements_text(%s::json))"
+        for name in names
+    )
+    return f"unnest({', '.join(arrays)}) AS c({', '.join(names)})"
 
 
 def _sqlite(names: Sequence[str]) -> str:
@@ -172,9 +176,11 @@ def _sqlite(names: Sequence[str]) -> str:
 
 _SOURCE = {"postgresql": _postgresql, "sqlite": _sqlite}
 _RETURNED = {"postgresql": "m.id", "sqlite": "id"}
-_SENT: Mapping[str, Callable[[list[list[Any]]], list[Any]]] = {
-    "postgresql": lambda columns: columns,
-    "sqlite": lambda columns: [json.dumps(list(zip(*columns, strict=True)), default=str)],
+_SENT: Mapping[str, Callable[[Sequence[str], list[list[Any]]], list[Any]]] = {
+    "postgresql": lambda names, columns: [
+        column if name in _TYPES else json.dumps(column) for name, column in zip(names, columns, strict=True)
+    ],
+    "sqlite": lambda names, columns: [json.dumps(list(zip(*columns, strict=True)), default=str)],
 }
 
 
@@ -188,15 +194,11 @@ def hour_of(moment: datetime) -> int:
 
 
 def _count_moves(moves: Iterable[tuple[Known, Status]]) -> None:
-    alike = Counter(moves)
+    alike = Counter((k.account_id, k.campaign_id, k.hour, k.status, to) for k, to in moves if k.status != to)
     count(
-        entry
-        for (known, to), n in alike.items()
-        if known.status != to
-        for entry in (
-            (known.account_id, known.campaign_id, known.hour, known.status, -n),
-            (known.account_id, known.campaign_id, known.hour, to, n),
-        )
+        (account, campaign, hour, status, moved)
+        for (account, campaign, hour, old, new), n in alike.items()
+        for status, moved in ((old, -n), (new, n))
     )
 
 
