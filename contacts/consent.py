@@ -115,7 +115,7 @@ def remove(
     for ids in sliced(contact_ids):
         with transaction.atomic(savepoint=False):
             _lock_people(ids, "KEY SHARE")
-            _lock_list(of)
+            _lock_list(of, deleted_too=True)
             rows = execute(
                 f"DELETE FROM contacts_subscription WHERE list_id = %s AND contact_id IN {source(1)} "
                 "RETURNING contact_id, subscribed",
@@ -312,8 +312,9 @@ def _lock_people(ids: Sequence[int], strength: str) -> dict[int, bool]:
     return {pk: bool(out) for pk, out in rows}
 
 
-def _lock_list(which: ContactList) -> None:
-    ContactList.objects.select_for_update().only("pk").get(pk=which.pk)
+def _lock_list(which: ContactList, deleted_too: bool = False) -> None:
+    lists = ContactList.with_deleted if deleted_too else ContactList.objects
+    lists.select_for_update().only("pk").get(pk=which.pk)
 
 
 def _column(sql: str, values: Sequence[Any]) -> list[Any]:

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django_q.tasks import async_task
+
+from providers.models import ProviderAccount
 
 from .bulk_sql import execute, source
 from .models import ContactList, Mirror
 
+SHOWN = 20  # failures that a list's page names
 _LATEST = (
     "ON CONFLICT (list_id, contact_id) DO UPDATE SET action = excluded.action, next_at = excluded.next_at, "
     "version = contacts_mirror.version + 1, tries = 0, error = ''"
 )
-_INSERT = "INSERT INTO contacts_mirror (list_id, contact_id, action, version, tries, next_at, error) "
+_INSERT = "INSERT INTO contacts_mirror (list_id, contact_id, action, version, tries, next_at, error)"
 
 
 def put(of: ContactList, contact_ids: Sequence[int], action: str) -> None:
@@ -41,25 +45,34 @@ def put_everywhere(contact_ids: Sequence[int], action: str) -> None:
         )
 
 
-def due() -> None:
-    """Wake a worker for each account that has something to be told by now."""
-    accounts = (
-        ContactList.objects.filter(account__enabled=True, mirrors__next_at__lte=timezone.now())
-        .order_by()
-        .values_list("account_id", flat=True)
-        .distinct()
-    )
-    for pk in accounts:
-        async_task("contacts.tasks.mirror", pk)
+def due() -> list[int]:
+    """The accounts that have to be told something by now."""
+    told = Mirror.objects.filter(list=OuterRef("pk"), next_at__lte=timezone.now())
+    lists = ContactList.objects.filter(Exists(told), account=OuterRef("pk"))
+    return list(ProviderAccount.objects.filter(Exists(lists), enabled=True).values_list("pk", flat=True))
+
+
+def wake(account_id: int) -> None:
+    """Let a worker tell it. Twice does no harm."""
+    async_task("contacts.tasks.mirror", account_id)
 
 
 def failures(of: ContactList) -> list[Mirror]:
-    """The latest of what could not be mirrored so far, with its reason."""
+    """The latest changes that the provider could not be told so far, each with its reason."""
     if not of.mirrored:
         return []
-    return list(Mirror.objects.filter(list=of).exclude(error="").select_related("contact").order_by("-pk")[:20])
+    return list(Mirror.objects.filter(list=of).exclude(error="").select_related("contact").order_by("-pk")[:SHOWN])
+
+
+def waits(of: ContactList) -> bool:
+    return of.mirrored and Mirror.objects.filter(list=of, next_at__isnull=False).exists()
 
 
 def try_again(of: ContactList) -> int:
     """Everything that failed is due at once."""
     return Mirror.objects.filter(list=of).exclude(error="").update(next_at=timezone.now(), tries=0)
+
+
+def end(of: ContactList) -> None:
+    """Nothing more is told of this list."""
+    Mirror.objects.filter(list=of).delete()

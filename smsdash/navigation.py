@@ -34,6 +34,13 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         ),
     ),
     (
+        _("People"),
+        (
+            Entry("contacts-contacts", _("Contacts"), "contact", "contacts.view_contact"),
+            Entry("contacts-lists", _("Lists"), "users", "contacts.view_contact"),
+        ),
+    ),
+    (
         _("Infrastructure"),
         (
             Entry("providers-accounts", _("Provider accounts"), "plug", "providers.view_provideraccount"),

@@ -23,6 +23,7 @@ urlpatterns = [
     path("callbacks/<str:token>/", callback, name="callbacks"),
     path("", views.overview, name="overview"),
     path("", include("messaging.urls")),
+    path("", include("contacts.urls")),
     path("", include("providers.urls")),
 ]
 if settings.SMSDASH_DEMO:
