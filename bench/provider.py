@@ -1,4 +1,4 @@
-"""A provider that takes everything. ``python -m bench.provider KIND [SECONDS]`` prints the port that it serves; it
+"""A provider that takes everything. ``python -m bench.provider KIND SECONDS`` prints the port that it serves; it
 answers after so many seconds. GET tells when requests came (Unix seconds)."""
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ class Handler(BaseHTTPRequestHandler):
         assert isinstance(operation, Send)
         outcomes = [Outcome(Status.SENT, number=m.number, provider_id=f"m{next(ids)}") for m in operation.messages]
         reply = dialect.write(operation, SendResult(tuple(outcomes)))
-        if len(sys.argv) > 2:
-            time.sleep(float(sys.argv[2]))
+        time.sleep(float(sys.argv[2]))
         self.answer(reply.status, reply.headers, reply.body)
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes) -> None:

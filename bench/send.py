@@ -35,9 +35,10 @@ TEXT = "Doors open at seven. Bring a coat."
 
 
 @contextlib.contextmanager
-def provider() -> Iterator[str]:
-    """The base URL of a provider in a process of its own."""
-    process = subprocess.Popen([sys.executable, "-m", "bench.provider", KIND], stdout=subprocess.PIPE, text=True)
+def provider(seconds: float = 0.0) -> Iterator[str]:
+    """The base URL of a provider, in a process of its own, that answers after so many seconds."""
+    command = [sys.executable, "-m", "bench.provider", KIND, str(seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         ends = registry.adapter_class(KIND).base_url_ends

@@ -17,7 +17,7 @@ from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
-from . import bulk, dispatch, gate, housekeeping, leases, ledger, reports, rerouting, wakeup
+from . import bulk, gate, housekeeping, leases, ledger, records, reports, rerouting, wakeup
 from .ledger import Change
 from .models import Campaign, Message
 
@@ -118,7 +118,7 @@ def accounts_abandoned() -> list[int]:
 def clear_up(account_id: int) -> None:
     holder = f"clock:{uuid.uuid4().hex}"
     if leases.acquire(account_id, holder):
-        dispatch.sweep(ProviderAccount.objects.get(pk=account_id))
+        records.sweep(ProviderAccount.objects.get(pk=account_id))
         leases.release(account_id, holder)
 
 

@@ -9,14 +9,16 @@ import select
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from providers.models import ProviderAccount
 
-from . import clock, dispatch, leases, wakeup
-from .dispatch import Answer, Lane
+from . import clock, dispatch, leases, records, wakeup
+from .dispatch import Lane
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,8 @@ def drain(account_id: int, progress: Callable[[], None]) -> None:
 
     ``progress`` is called now and then, to show that this worker lives.
     """
-    with ThreadPoolExecutor(THREADS) as pool:
-        drainer = Drainer(pool, progress)
+    with ThreadPoolExecutor(THREADS) as pool, ThreadPoolExecutor(1) as writer:
+        drainer = Drainer(pool, writer, progress)
         try:
             drainer.run(account_id)
         finally:
@@ -44,8 +46,8 @@ def drain(account_id: int, progress: Callable[[], None]) -> None:
 class Drainer:
     """The lanes of one worker process, driven in turn by one thread."""
 
-    def __init__(self, pool: ThreadPoolExecutor, progress: Callable[[], None]) -> None:
-        self.pool, self.progress = pool, progress
+    def __init__(self, pool: Executor, writer: Executor, progress: Callable[[], None]) -> None:
+        self.pool, self.writer, self.progress = pool, writer, progress
         self.holder = f"{settings.CLUSTER_ID}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.lanes: dict[int, Lane] = {}
 
@@ -68,8 +70,8 @@ class Drainer:
         account = ProviderAccount.objects.filter(pk=account_id, enabled=True, paused_reason="").first()
         if account is None or not leases.acquire(account_id, self.holder):
             return
-        dispatch.sweep(account)
-        self.lanes[account_id] = Lane(account, self.holder, self.pool)
+        records.sweep(account)
+        self.lanes[account_id] = Lane(account, self.holder, self.pool, self.writer)
 
     def step(self, account_id: int) -> bool:
         """Start what may go and settle what was answered. True when anything happened."""
@@ -78,7 +80,7 @@ class Drainer:
         with self.keeping(account_id):
             if not stopping():
                 worked = lane.fill(time.monotonic())
-            worked = lane.settle() > 0 or worked
+            worked = lane.settle() or worked
             lane.show(time.monotonic())
         return worked
 
@@ -107,7 +109,8 @@ class Drainer:
         """Whether a request is under way, or will be as soon as the rate limit has a place."""
         soon = time.monotonic() + PATIENCE
         return any(
-            lane.flying or lane.answers or (lane.held_back and lane.next_try < soon) for lane in self.lanes.values()
+            lane.flying or lane.answers or lane.writing or (lane.held_back and lane.next_try < soon)
+            for lane in self.lanes.values()
         )
 
     def rest(self) -> None:
@@ -115,9 +118,10 @@ class Drainer:
         lanes, now = self.lanes.values(), time.monotonic()
         places = [max(0.0, lane.next_try - now) for lane in lanes if lane.held_back]
         pulse = min([dispatch.GATHER if any(lane.answers for lane in lanes) else PULSE, *places])
-        flying: list[Future[Answer]] = [future for lane in lanes for future in lane.flying]
-        if flying:
-            wait(flying, timeout=pulse, return_when=FIRST_COMPLETED)
+        under_way: list[Future[Any]] = [future for lane in lanes for future in lane.flying]
+        under_way += [lane.writing for lane in lanes if lane.writing]
+        if under_way:
+            wait(under_way, timeout=pulse, return_when=FIRST_COMPLETED)
         else:
             time.sleep(pulse)
 
@@ -128,6 +132,7 @@ class Drainer:
         release.
         """
         with contextlib.ExitStack() as lanes:  # one that fails takes no other with it
+            lanes.callback(lambda: self.writer.submit(_let_go_of_the_database).result())
             for lane in self.lanes.values():
                 lanes.callback(self.let_go, lane)
 
@@ -135,10 +140,15 @@ class Drainer:
         pk = lane.account.pk
         wait(lane.flying)
         lane.settle(all_of_it=True)
+        lane.keep_credits()
         leases.release(pk, self.holder)
         patient = not lane.held_back or lane.next_try < time.monotonic() + PATIENCE
-        if patient and not stopping() and lane.account.sending and lane.door.is_open() and dispatch.due(pk):
+        if patient and not stopping() and lane.account.sending and lane.door.is_open() and records.due(pk):
             wakeup.drain(pk)
+
+
+def _let_go_of_the_database() -> None:
+    connection.close()  # this thread's
 
 
 def stopping() -> bool:
