@@ -75,6 +75,12 @@ def regions(first_digits: str) -> tuple[str, ...]:
     return tuple(region.name for region in _plan(first_digits).regions)
 
 
+def has_trunk_prefix(number: str) -> bool:
+    """Whether what follows the country code in ``+…`` begins like a number that is dialled inside the country."""
+    plan = _plan(number[1:4])
+    return plan.trunk is not None and plan.trunk.match(number, plan.start) is not None
+
+
 def without_trunk_prefix(number: str) -> str:
     """``+4407911123456`` (from ``+44 (0)7911…``) as ``+447911123456``, if that is likely; else the number as it is."""
     plan = _plan(number[1:4])
