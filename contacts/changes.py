@@ -224,10 +224,9 @@ def start(name: str, filters: directory.Filters, values: Mapping[str, Any], user
 def undo(pk: int, user: Any) -> BulkChange | None:
     """Bring back whom a change removed; None: it is not one of these, or was undone before."""
     with transaction.atomic():
-        undone = (
-            BulkChange.objects.select_for_update().filter(pk=pk, action__in=UNDOABLE, list__deleted_at=None).first()
-        )
-        if undone is None or undone.finished_at is None or undone.values.get("undone"):
+        removals = BulkChange.objects.select_for_update().filter(action__in=UNDOABLE, finished_at__isnull=False)
+        undone = removals.filter(pk=pk).first()
+        if undone is None or undone.values.get("undone") or undone.list is None or undone.list.deleted_at:
             return None
         undone.values = {**undone.values, "undone": True}
         undone.save()

@@ -95,6 +95,12 @@ class ListForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not su
         model = ContactList
         fields = ["name", "description"]
 
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if ContactList.objects.filter(name=name).exclude(pk=self.instance.pk).exists():
+            raise ValidationError(_("There is a list of that name. Choose another name."))
+        return name
+
 
 class LinkForm(forms.Form):
     """The list's twin at a provider."""

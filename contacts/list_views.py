@@ -15,6 +15,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import push_url
 
 from providers.models import ProviderAccount
 
@@ -64,7 +65,8 @@ def members(request: HttpRequest, pk: int) -> HttpResponse:
         "tabs": [_tab(filters, status, label) for status, label in STATUSES.items()],
     }
     if request.htmx and "q" in request.GET:
-        return render(request, "contacts/list.html#rows", context)
+        rows = render(request, "contacts/list.html#rows", context)
+        return push_url(rows, f"{context['here']}?{filters.query()}".removesuffix("?"))
     context |= told(of)
     if of.mirrored:
         context |= {"failures": mirroring.failures(of), "waits": mirroring.waits(of)}

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import push_url
 
 from . import consent, directory
 from .act_views import told
@@ -26,7 +27,8 @@ def contacts(request: HttpRequest) -> HttpResponse:
     filters = directory.Filters.from_query(request.GET)
     context = {"filters": filters, "page": directory.page(filters), "here": reverse("contacts-contacts")}
     if request.htmx and "q" in request.GET:
-        return render(request, "contacts/contacts.html#rows", context)
+        rows = render(request, "contacts/contacts.html#rows", context)
+        return push_url(rows, f"{context['here']}?{filters.query()}".removesuffix("?"))
     return render(request, "contacts/contacts.html", context | told(None))
 
 
