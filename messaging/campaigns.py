@@ -116,7 +116,7 @@ def submit(draft: Draft) -> Campaign:
             return campaign
         if campaign.total <= AT_ONCE:
             expand_slice(campaign)
-    if campaign.expanded < campaign.total:
+    if not campaign.complete:
         wakeup.expand(campaign.pk)
     return campaign
 
@@ -145,8 +145,9 @@ def expand_slice(campaign: Campaign) -> bool:
     for account in sorted({message.account_id for message in made if message.status == Status.QUEUED}):
         wakeup.drain(account)
     campaign.expanded += len(numbers)
-    campaign.save(update_fields=["expanded"])
-    return campaign.expanded < campaign.total
+    campaign.complete = campaign.expanded == campaign.total
+    campaign.save(update_fields=["expanded", "complete"])
+    return not campaign.complete
 
 
 def _message(campaign: Campaign, number: str, parts: int, placed: Placed) -> Message:

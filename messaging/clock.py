@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet, Window
+from django.db.models import Exists, OuterRef, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -54,7 +54,7 @@ def tick() -> None:
     if _not_lately("tidy", 0) and housekeeping.due():
         wakeup.tidy()
     stuck = timezone.now() - timedelta(seconds=AGAIN)
-    for pk in Campaign.objects.filter(expanded__lt=F("total"), created_at__lt=stuck).values_list("pk", flat=True):
+    for pk in Campaign.objects.filter(complete=False, created_at__lt=stuck).values_list("pk", flat=True):
         if _not_lately("expand", pk):
             wakeup.expand(pk)
 

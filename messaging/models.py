@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from contacts.models import ContactList
 from providers.models import ProviderAccount
 from providers.types import MessageType, Status
 
@@ -71,19 +72,50 @@ class RouteMember(models.Model):
         return f"{self.route}: {self.account}"
 
 
+class Template(models.Model):
+    """A text that is written often. It may hold merge fields; see merging.py."""
+
+    name = models.CharField(_("name"), max_length=100, unique=True)
+    text = models.TextField(_("text"))
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("template")
+        verbose_name_plural = _("templates")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Campaign(models.Model):
-    """One 'Send': a text to some numbers through an account, or through a route (``account`` is then its first).
+    """One 'Send': a text to some numbers and lists through an account, or through a route (``account`` is then its
+    first).
 
     ``devices``: which phones and SIMs, as devices/targets.py writes it. ``hours`` (see providers/hours.py) by the
     clock of ``zone``, or of each recipient with ``by_recipient``. ``finish_by``: when the last should have left.
     ``expires_at``: what has not left by then does not go any more.
 
-    ``recipients`` is the list of E.164 numbers; rows are made of it from ``expanded`` on, so an expansion that
-    broke off goes on where it was. ``token`` comes with the form: the same form twice is one campaign.
+    ``recipients`` are the pasted E.164 numbers. Rows are made first of these, from ``expanded`` on, then of the
+    members of ``lists`` in the order of their ids, from ``cursor`` on, until it is ``complete``; so an expansion that
+    broke off goes on where it was. ``total``: recipients known so far, those ``skipped`` (how many, by reason) among
+    them. ``merges``: the text holds merge fields. ``token`` comes with the form: the same form twice is one campaign.
     """
+
+    class State(models.TextChoices):
+        APPROVAL = "approval", _("Waits for approval")
+        SENDING = "sending", _("Sending")
+        PAUSED = "paused", _("Paused")
+        CANCELED = "canceled", _("Canceled")
 
     token = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     name = models.CharField(_("name"), max_length=100, blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.SENDING)
+    state_reason = models.CharField(max_length=300, blank=True)
+    state_by = models.CharField(max_length=150, blank=True)
+    state_at = models.DateTimeField(null=True, blank=True)
     account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="campaigns", verbose_name=_("account"))
     route = models.ForeignKey(
         Route, models.PROTECT, null=True, blank=True, related_name="campaigns", verbose_name=_("route")
@@ -101,16 +133,23 @@ class Campaign(models.Model):
     expires_at = models.DateTimeField(null=True, blank=True)
     devices = models.JSONField(default=dict, blank=True)
     recipients = models.JSONField(default=list)
+    lists = models.ManyToManyField(ContactList, related_name="campaigns", blank=True, verbose_name=_("lists"))
+    merges = models.BooleanField(default=False)
     total = models.PositiveIntegerField(_("recipients"), default=0)
     expanded = models.PositiveIntegerField(default=0)
+    cursor = models.BigIntegerField(default=0)
+    complete = models.BooleanField(default=False)
+    skipped = models.JSONField(default=dict, blank=True)
+    failed_in_a_row = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     class Meta:
         verbose_name = _("campaign")
         verbose_name_plural = _("campaigns")
+        permissions = [("approve_campaign", _("Can approve campaigns"))]
         indexes = [
-            models.Index(fields=["created_at"], condition=~Q(total=models.F("expanded")), name="campaign_open"),
+            models.Index(fields=["created_at"], condition=Q(complete=False), name="campaign_open"),
             models.Index(fields=["finish_by"], name="campaign_deadline", condition=Q(finish_by__isnull=False)),
         ]
 

@@ -256,7 +256,7 @@ def _place(before: int, rate: Rate | None, wait: float) -> str:
 
 def _unwritten(message: Message) -> str:
     campaign = message.campaign
-    if campaign is None or campaign.expanded >= campaign.total:
+    if campaign is None or campaign.complete:
         return ""
     words = {"made": f"{campaign.expanded:,}", "total": f"{campaign.total:,}"}
     return " " + _("Its campaign is still being put in the queue: %(made)s of %(total)s messages are.") % words

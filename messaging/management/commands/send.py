@@ -31,7 +31,7 @@ class Command(BaseCommand):
         if problems := campaigns.check(draft):
             raise CommandError(" ".join(problems.values()))
         campaign = campaigns.submit(draft)
-        while campaign.expanded < campaign.total:
+        while not campaign.complete:
             campaigns.expand(campaign.pk)
             campaign.refresh_from_db()
         for pk in Message.objects.filter(campaign=campaign).order_by("pk").values_list("pk", flat=True):
