@@ -90,6 +90,11 @@ class Template(models.Model):
         return self.name
 
 
+# What an operator calls a campaign: more than a text to one number. Of the campaign's own columns, so that an index can
+# have it: whoever writes to a list has a ``cursor``, or is not ``complete`` yet.
+IS_CAMPAIGN = ~Q(name="") | ~Q(total=1) | Q(cursor__gt=0) | Q(complete=False)
+
+
 class Campaign(models.Model):
     """One 'Send': a text to some numbers and lists through an account, or through a route (``account`` is then its
     first).
@@ -150,6 +155,7 @@ class Campaign(models.Model):
         permissions = [("approve_campaign", _("Can approve campaigns"))]
         indexes = [
             models.Index(fields=["created_at"], condition=Q(complete=False), name="campaign_open"),
+            models.Index(fields=["id"], condition=IS_CAMPAIGN, name="campaign_shown"),
             models.Index(fields=["finish_by"], name="campaign_deadline", condition=Q(finish_by__isnull=False)),
         ]
 
@@ -208,9 +214,9 @@ class Message(models.Model):
         verbose_name = _("message")
         verbose_name_plural = _("messages")
         indexes = [
-            models.Index(fields=["account", "status", "-id"], name="message_by_account_status"),
-            models.Index(fields=["campaign", "-id"], name="message_by_campaign"),
-            models.Index(fields=["number", "-id"], name="message_by_number", opclasses=["varchar_pattern_ops", ""]),
+            models.Index(fields=["account", "status", "id"], name="message_by_account_status"),
+            models.Index(fields=["campaign", "id"], name="message_by_campaign"),
+            models.Index(fields=["number", "id"], name="message_by_number", opclasses=["varchar_pattern_ops", ""]),
             models.Index("account", WireId("provider_id"), name="message_by_wire_id", condition=~Q(provider_id="")),
             models.Index(
                 fields=["account", "priority", "due_at", "id"], name="message_queue", condition=Q(status="queued")
@@ -227,7 +233,7 @@ class Message(models.Model):
                 condition=Q(status="queued", route__isnull=False),
             ),
             models.Index(fields=["resend_of"], name="message_resends", condition=Q(resend_of__isnull=False)),
-            models.Index(fields=["account", "poll_at"], name="message_polls", condition=Q(poll_at__isnull=False)),
+            models.Index(fields=["account", "poll_at", "id"], name="message_polls", condition=Q(poll_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
