@@ -20,8 +20,9 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
-from contacts import import_files, import_write, importing  # noqa: E402
+from contacts import import_files, importing  # noqa: E402
 from contacts.models import Contact, Import  # noqa: E402
 
 PIECE = 100_000  # rows that are in memory at once
@@ -48,19 +49,28 @@ def write_file(path: Path, rows: int) -> None:
 def good(rows: int) -> Iterator[list[tuple[str, str]]]:
     """The rows that become contacts, some at a time."""
     for start in range(0, rows, PIECE):
-        those = range(start, min(start + PIECE, rows))
-        yield [(number(row), f"Person {row}") for row in those if row % 10 != 1 and row % 100 != 50]
+        those = [row for row in range(start, min(start + PIECE, rows)) if row % 10 != 1 and row % 100 != 50]
+        yield [(number(row), f"Person {row}") for row in those]
 
 
 def raw(rows: int) -> float:
     """Seconds to put the good rows into the table with nothing around it."""
-    columns = ("number", "name", "language", "zone", "fields", "created_at")
-    moment, seconds = import_write._moment(), 0.0
-    with transaction.atomic():
+    seconds = 0.0
+    run, moment = Import.objects.create(name="raw").pk, str(connection.ops.adapt_datetimefield_value(timezone.now()))
+    names = "number, name, language, zone, fields, made_by_import_id, created_at"
+    copied = connection.vendor == "postgresql"
+    with transaction.atomic(), connection.cursor() as cursor:
         for piece in good(rows):
-            values = [(number, name, "", "", "{}", moment) for number, name in piece]
+            values = [(number, name, "", "", "{}", run, moment) for number, name in piece]
+            lines = "".join(["\t".join(map(str, each)) + "\n" for each in values]) if copied else ""
             begun = time.monotonic()
-            import_write.copy("contacts_contact", columns, values)
+            if copied:
+                with cursor.copy(f"COPY contacts_contact ({names}) FROM STDIN") as copying:
+                    copying.write(lines)
+            else:
+                cursor.executemany(
+                    f"INSERT INTO contacts_contact ({names}) VALUES (%s, %s, %s, %s, %s, %s, %s)", values
+                )
             seconds += time.monotonic() - begun
         begun = time.monotonic()
     return seconds + time.monotonic() - begun

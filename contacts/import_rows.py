@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache, lru_cache
-from typing import NamedTuple
+from functools import cache, lru_cache, partial
+from itertools import compress
+from typing import Any, NamedTuple
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -58,15 +61,36 @@ REASONS: Mapping[str, str | Promise] = {
 class Person(NamedTuple):
     """``fields``: only those that the row has a value for. ``lists``, ``unsubscribed``: names of lists."""
 
-    row: int
-    number: str
-    name: str
-    language: str
-    zone: str
-    fields: Mapping[str, str]
+    number: str = ""
+    name: str = ""
+    language: str = ""
+    zone: str = ""
+    fields: Mapping[str, str] = {}
     opted_out: bool = False
     lists: tuple[str, ...] = ()
     unsubscribed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Some people, a column for each part of a Person, all of the same length; or empty, where nobody has it."""
+
+    number: Sequence[str] = ()
+    name: Sequence[str] = ()
+    language: Sequence[str] = ()
+    zone: Sequence[str] = ()
+    fields: Sequence[Mapping[str, str]] = ()
+    opted_out: Sequence[bool] = ()
+    lists: Sequence[tuple[str, ...]] = ()
+    unsubscribed: Sequence[tuple[str, ...]] = ()
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def __iter__(self) -> Iterator[Person]:
+        n, absent = len(self), Person._field_defaults
+        columns = (getattr(self, name) or [absent[name]] * n for name in Person._fields)
+        return map(Person._make, zip(*columns, strict=True))
 
 
 class Reject(NamedTuple):
@@ -75,15 +99,8 @@ class Reject(NamedTuple):
     cells: Sequence[str]
 
 
-class People(NamedTuple):
-    """The rows of a block that are not blank: each is a person or rejected."""
-
-    found: list[Person]
-    rejected: list[Reject]
-
-
-class _Wrong(Exception):
-    """A cell for whose sake the row is rejected; carries the reason."""
+class Wrong(Exception):
+    """A cell for whose sake a row is rejected. ``str()`` is the reason."""
 
 
 class Reader:
@@ -94,94 +111,119 @@ class Reader:
     """
 
     def __init__(self, columns: Sequence[str], region: str | None = None, exact: bool = False) -> None:
-        self.columns, self.width = columns, len(columns)
-        self.number = columns.index(NUMBER)
-        self.names = [at for at, column in enumerate(columns) if column == NAME]
-        self.fields = [
-            (at, column.removeprefix(FIELD)) for at, column in enumerate(columns) if column.startswith(FIELD)
-        ]
-        self.others = {name: columns.index(name) for name in _OTHERS if name in columns}
-        self.separators = re.compile("[\n\r]+" if exact else "[;\n\r]+")
+        self.width = len(columns)
+        self.places: dict[str, list[int]] = defaultdict(list)
+        for at, column in enumerate(columns):
+            if column:
+                self.places[column].append(at)
+        self.keys = [column for column in self.places if column.startswith(FIELD)]
         self.find_number = number_reader(region)
+        lists = partial(read_lists, separator="\n" if exact else ";")
+        self.read_cell: Mapping[str, Callable[[str], Any]] = {
+            LANGUAGE: read_language,
+            ZONE: read_zone,
+            OPTED_OUT: read_opted_out,
+            LISTS: lists,
+            UNSUBSCRIBED: lists,
+        }
 
-    def read(self, block: Block) -> People:
-        people, rejected, width = [], [], self.width
-        for index, cells in enumerate(block.rows):
-            number = block.first + index
-            fault = block.faults.get(index)
-            if fault:
-                rejected.append(Reject(number, fault, cells))
-                continue
-            if len(cells) != width:
-                if tables.is_blank(cells):
-                    continue
-                cells = cells + [""] * (width - len(cells))
-            try:
-                people.append(self.person(number, cells))
-            except NumberError as error:
-                if not tables.is_blank(cells):
-                    rejected.append(Reject(number, error.refusal, cells))
-            except _Wrong as error:
-                rejected.append(Reject(number, str(error), cells))
-        return People(people, rejected)
+    def read(self, block: Block) -> tuple[People, list[Reject]]:
+        """The rows that are not blank: each is one of the people, or rejected."""
+        rows, numbers, rejected = self._even(block)
+        if not rows:
+            return People(), rejected
+        reasons: dict[int, str] = {}
+        columns = tuple(zip(*rows, strict=True))
+        found = self._columns(columns, reasons)
+        if reasons:
+            wrong = [(at, reason) for at, reason in sorted(reasons.items()) if not tables.is_blank(rows[at])]
+            rejected += [Reject(numbers[at], reason, rows[at]) for at, reason in wrong]
+            kept = [at not in reasons for at in range(len(rows))]
+            found = {name: list(compress(column, kept)) for name, column in found.items() if column}
+        return People(**found), rejected
 
-    def person(self, row: int, cells: Sequence[str]) -> Person:
-        """Raises NumberError, _Wrong."""
-        if len(cells) > self.width and any(cells[self.width :]):
-            raise _Wrong(Mistake.TOO_MANY_CELLS)
-        number = self.find_number(cells[self.number])
-        name = clean(cells[self.names[0]]) if len(self.names) == 1 else self._joined(cells)
-        if len(name) > LONGEST_NAME:
-            raise _Wrong(Mistake.LONG_NAME)
-        values = {}
-        for at, key in self.fields:
-            if value := cells[at]:
-                value = clean_value(value)
-                if len(value) > fields.LONGEST_VALUE:
-                    raise _Wrong(Mistake.LONG_VALUE)
-                if value:
-                    values[key] = value
-        if not self.others:
-            return Person(row, number, name, "", "", values)
-        return self._with_others(Person(row, number, name, "", "", values), cells)
+    def _even(self, block: Block) -> tuple[list[list[str]], Sequence[int], list[Reject]]:
+        """The rows with as many cells as there are columns, their numbers, and what is wrong already."""
+        rows, width = block.rows, self.width
+        odd = {at for at, cells in enumerate(rows) if len(cells) != width} | set(block.faults)
+        if not odd:
+            return rows, range(block.first, block.first + len(rows)), []
+        even, numbers, rejected = [], [], []
+        for at, cells in enumerate(rows):
+            number = block.first + at
+            if at in block.faults:
+                rejected.append(Reject(number, block.faults[at], cells))
+            elif at not in odd:
+                even.append(cells)
+                numbers.append(number)
+            elif len(cells) > width and any(cells[width:]):
+                rejected.append(Reject(number, Mistake.TOO_MANY_CELLS, cells))
+            elif not tables.is_blank(cells):
+                even.append((cells + [""] * width)[:width])
+                numbers.append(number)
+        return even, numbers, rejected
 
-    def _joined(self, cells: Sequence[str]) -> str:
-        return " ".join(filter(None, (clean(cells[at]) for at in self.names)))
+    def _columns(self, columns: Sequence[Sequence[str]], reasons: dict[int, str]) -> dict[str, Sequence[Any]]:
+        """What each part of a Person is, row by row. Fills ``reasons``: by index, why a row is rejected."""
+        found: dict[str, Sequence[Any]] = {
+            "number": _each(self.find_number, columns[self.places[NUMBER][0]], reasons),
+            "name": self._names([columns[at] for at in self.places.get(NAME, ())], reasons),
+            "fields": self._fields(columns, reasons) if self.keys else (),
+        }
+        for name, read in self.read_cell.items():
+            if name in self.places:
+                found[name] = _each(read, columns[self.places[name][0]], reasons)
+        return found
 
-    def _with_others(self, person: Person, cells: Sequence[str]) -> Person:
-        found = {name: _OTHERS[name](self, cells[at]) for name, at in self.others.items() if cells[at]}
-        return person._replace(**found) if found else person
+    def _names(self, columns: Sequence[Sequence[str]], reasons: dict[int, str]) -> Sequence[str]:
+        if not columns:
+            return ()
+        names = _cleaned(columns[0], clean)
+        for column in columns[1:]:
+            names = [f"{one} {other}".strip() for one, other in zip(names, _cleaned(column, clean), strict=True)]
+        return _limited(names, LONGEST_NAME, Mistake.LONG_NAME, reasons)
 
-    def _language(self, text: str) -> str:
-        return read_language(text)
-
-    def _zone(self, text: str) -> str:
-        return read_zone(text)
-
-    def _opted_out(self, text: str) -> bool:
-        return clean(text).casefold() not in NOT_OUT
-
-    def _lists(self, text: str) -> tuple[str, ...]:
-        names = tuple(filter(None, (clean(name) for name in self.separators.split(text))))
-        if any(len(name) > LONGEST_NAME for name in names):
-            raise _Wrong(Mistake.LONG_LIST)
-        return names
+    def _fields(self, columns: Sequence[Sequence[str]], reasons: dict[int, str]) -> Sequence[Mapping[str, str]]:
+        names = [key.removeprefix(FIELD) for key in self.keys]
+        cleaned = (_cleaned(columns[self.places[key][0]], clean_value) for key in self.keys)
+        parts = [_limited(column, fields.LONGEST_VALUE, Mistake.LONG_VALUE, reasons) for column in cleaned]
+        rows = zip(*parts, strict=True)
+        return [{name: value for name, value in zip(names, values, strict=True) if value} for values in rows]
 
 
-_OTHERS: Mapping[str, Callable[[Reader, str], object]] = {
-    LANGUAGE: Reader._language,
-    ZONE: Reader._zone,
-    OPTED_OUT: Reader._opted_out,
-    LISTS: Reader._lists,
-    UNSUBSCRIBED: Reader._lists,
-}
+def _each(read: Callable[[str], Any], column: Sequence[str], reasons: dict[int, str]) -> list[Any]:
+    """What ``read`` makes of each cell; None, and a reason, where it raises NumberError or Wrong."""
+    found: list[Any] = []
+    for at, cell in enumerate(column):
+        try:
+            found.append(read(cell))
+        except (NumberError, Wrong) as error:
+            reasons.setdefault(at, str(getattr(error, "refusal", error)))
+            found.append(None)
+    return found
+
+
+def _cleaned(column: Sequence[str], clean: Callable[[str], str]) -> list[str]:
+    """All at once where there is nothing special in any of them."""
+    together = "".join(column)
+    plain = together.isprintable() and "'" not in together
+    return list(map(str.strip if plain else clean, column))
+
+
+def _limited(column: list[str], most: int, reason: str, reasons: dict[int, str]) -> list[str]:
+    if max(map(len, column)) > most:
+        for at, value in enumerate(column):
+            if len(value) > most:
+                reasons.setdefault(at, reason)
+    return column
+
+
+# --- Cells -------------------------------------------------------------------------------------------
+
 NOT_OUT = frozenset(
     {"", "0", "no", "n", "false", "f", "-", "nein", "non", "нет", "否", "不", "ei", "active", "subscribed"}
 )
 """What an opt-out column says of whoever did not opt out; anything else is an opt-out."""
-
-# --- Cells -------------------------------------------------------------------------------------------
-
 _GUARDED = re.compile(r"'+[=+\-@\t\r\n＝＋－＠]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
@@ -189,41 +231,56 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*")
 
 def clean(text: str) -> str:
     """On one line, without control characters and the apostrophe by which spreadsheets keep a text from being run."""
-    if text[:1] == "'" and _GUARDED.match(text):
-        text = text[1:]
-    if not text.isprintable():
-        text = " ".join(_CONTROL.sub("", text).split())
-    return text.strip()
+    text = unguarded(text)
+    return (text if text.isprintable() else " ".join(_CONTROL.sub("", text).split())).strip()
 
 
 def clean_value(text: str) -> str:
     """The same, but lines stay lines."""
-    if text[:1] == "'" and _GUARDED.match(text):
-        text = text[1:]
+    text = unguarded(text)
     return (text if text.isprintable() else _CONTROL.sub("", text)).strip()
+
+
+def unguarded(text: str) -> str:
+    """Without the apostrophe that exporting.py puts before what a spreadsheet would run."""
+    return text[1:] if text[:1] == "'" and _GUARDED.match(text) else text
+
+
+def read_opted_out(text: str) -> bool:
+    return clean(text).casefold() not in NOT_OUT if text else False
+
+
+def read_lists(text: str, separator: str) -> tuple[str, ...]:
+    """Raises Wrong."""
+    if not text:
+        return ()
+    names = dict.fromkeys(filter(None, map(clean, re.split(f"[{separator}\r\n]+", text))))
+    if any(len(name) > LONGEST_NAME for name in names):
+        raise Wrong(Mistake.LONG_LIST)
+    return tuple(names)
 
 
 @lru_cache(maxsize=1_000)
 def read_language(text: str) -> str:
-    """Raises _Wrong."""
+    """Raises Wrong."""
     language = clean(text).replace("_", "-")
     if language and (len(language) > LONGEST_LANGUAGE or not _LANGUAGE.fullmatch(language)):
-        raise _Wrong(Mistake.LANGUAGE)
+        raise Wrong(Mistake.LANGUAGE)
     return language
 
 
 @lru_cache(maxsize=1_000)
 def read_zone(text: str) -> str:
-    """Raises _Wrong."""
+    """Raises Wrong."""
     zone = clean(text)
     if zone and zone.casefold() not in _zones():
-        raise _Wrong(Mistake.ZONE)
+        raise Wrong(Mistake.ZONE)
     return _zones()[zone.casefold()] if zone else ""
 
 
 @cache
 def _zones() -> Mapping[str, str]:
-    return {name.casefold(): name for name in zoneinfo.available_timezones()}
+    return {name.casefold(): name for name in zoneinfo.available_timezones() if len(name) <= 40}
 
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -236,13 +293,17 @@ def number_reader(region: str | None) -> Callable[[str], str]:
     """
     if region:
         numbers.parse_number("+3725551234", region)
-    shaped, has_trunk_prefix = _E164.fullmatch, plans.has_trunk_prefix
+    shaped, trunk_prefix = _E164.fullmatch, plans.trunk_prefix
 
     @lru_cache(maxsize=20_000)
     def parse(text: str) -> str:
         return numbers.parse_number(clean(text), region).number
 
     def read(text: str) -> str:
-        return text if shaped(text) and not has_trunk_prefix(text) else parse(text)
+        if shaped(text):
+            trunk, start = trunk_prefix(text[1:4])
+            if trunk is None or not trunk.match(text, start):
+                return text
+        return parse(text)
 
     return read

@@ -7,7 +7,7 @@ the same contact in that moment, the database refuses, and the slice is done onc
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from . import consent
 from .bulk_sql import execute
-from .import_rows import Person, Reject
+from .import_rows import People, Person, Reject
 from .models import ContactList, How, Import
 
 SKIP, UPDATE, FILL = "skip", "update", "fill"
@@ -51,30 +51,38 @@ class _Known(NamedTuple):
 
 @dataclass(slots=True)
 class _Slice:
-    """``now``: by number, how each is to be in the end."""
+    """``new``: contacts to be made, each number once. ``changed``: what contacts that are there become, by number."""
 
-    known: Mapping[str, _Known]
-    now: dict[str, Person] = field(default_factory=dict)
-    changes: dict[str, int] = field(default_factory=dict)  # how many rows changed a contact that was there
+    new: People
+    changed: Mapping[str, Person] = field(default_factory=dict)
 
 
-def write(run: Import, people: Sequence[Person], targets: Targets) -> Written:
+def write(run: Import, people: People, targets: Targets) -> Written:
     """In the caller's transaction. Raises IntegrityError; ContactList.DoesNotExist for a list that was deleted."""
     if not people:
         return Written()
-    numbers = {person.number for person in people}
-    part = _Slice(_known(run, list(numbers), targets.duplicates != SKIP))
-    written = _settle(part, people, targets.duplicates)
-    ids = _insert(run, [person for number, person in part.now.items() if number not in part.known])
-    _update(run, part)
-    ids.update((number, known.id) for number, known in part.known.items())
-    _put_on_lists(run, people, ids, targets.lists)
+    known = _known(run, list(set(people.number)), targets.duplicates != SKIP)
+    if targets.duplicates == SKIP or (not known and len(set(people.number)) == len(people)):
+        part, written = _at_once(people, known)
+    else:
+        part, written = _row_by_row(people, known, targets.duplicates)
+    wanted = bool(targets.lists) or any(map(any, (people.opted_out, people.lists, people.unsubscribed)))
+    ids = _insert(run, part.new, wanted)
+    _update(run, known, part.changed)
+    if wanted:
+        ids.update((number, each.id) for number, each in known.items())
+        _put_on_lists(run, people, ids, targets.lists)
     return written
 
 
 def reject(run: Import, rejected: Sequence[Reject], texts: Iterable[str]) -> None:
-    rows = [(run.pk, each.row, str(each.reason), text) for each, text in zip(rejected, texts, strict=True)]
-    copy("contacts_importreject", ("import_run_id", '"row"', "reason", "text"), rows)
+    columns = {
+        '"row"': [str(each.row) for each in rejected],
+        "reason": [str(each.reason) for each in rejected],
+        "text": list(texts),
+    }
+    if rejected:
+        copy("contacts_importreject", columns, {"import_run_id": str(run.pk)})
 
 
 # --- Who is there already ----------------------------------------------------------------------------
@@ -94,39 +102,52 @@ def _known(run: Import, numbers: list[str], wholly: bool) -> dict[str, _Known]:
 
 def _person(number: str, name: str = "", language: str = "", zone: str = "", fields: Any = None) -> Person:
     fields = json.loads(fields) if isinstance(fields, str) else fields or {}
-    return Person(0, number, name, language, zone, fields)
+    return Person(number, name, language, zone, fields)
 
 
 # --- How everybody is to be --------------------------------------------------------------------------
 
 
-def _settle(part: _Slice, people: Sequence[Person], duplicates: str) -> Written:
-    """Row by row, as if each were written before the next is looked at."""
-    written, now = Written(), part.now
+def _at_once(people: People, known: Mapping[str, _Known]) -> tuple[_Slice, Written]:
+    """Of each number that is not known, the first row counts."""
+    last = len(people) - 1
+    first = dict(zip(reversed(people.number), range(last, -1, -1), strict=True))
+    places = [first[number] for number in sorted(first.keys() - known.keys())]
+    return _Slice(_these(people, places)), Written(added=len(places), skipped=len(people) - len(places))
+
+
+def _these(people: People, places: Sequence[int]) -> People:
+    columns = (getattr(people, name) for name in Person._fields)
+    return People(*([column[at] for at in places] if column else () for column in columns))
+
+
+def _row_by_row(people: People, known: Mapping[str, _Known], duplicates: str) -> tuple[_Slice, Written]:
+    """As if each row were written before the next is looked at."""
+    written = Written()
+    now: dict[str, Person] = {number: each.values for number, each in known.items()}
+    changes: Counter[str] = Counter()
     for person in people:
-        known = part.known.get(person.number)
-        before = now.get(person.number) or (known.values if known else None)
+        before = now.get(person.number)
         if before is None:
             now[person.number] = person
             written.added += 1
-        elif duplicates == SKIP or _same(merged := _merged(before, person, duplicates), before):
+        elif _same(merged := _merged(before, person, duplicates), before):
             written.skipped += 1
         else:
             now[person.number] = merged
+            changes[person.number] += 1
             written.updated += 1
-            part.changes[person.number] = part.changes.get(person.number, 0) + 1
-    _take_back(part, written)
-    return written
+    for number, each in known.items():  # who ends up as they were has not been changed, by however many rows
+        if _same(now[number], each.values):
+            written.updated -= changes[number]
+            written.skipped += changes.pop(number, 0)
+    new = sorted(now.keys() - known.keys())
+    changed = {number: now[number] for number in changes if number in known}
+    return _Slice(_columns([now[number] for number in new]), changed), written
 
 
-def _take_back(part: _Slice, written: Written) -> None:
-    """Who ends up as they were has not been changed, however many rows there were about them."""
-    for number, n in part.changes.items():
-        known = part.known.get(number)
-        if known and _same(part.now[number], known.values):
-            del part.now[number]
-            written.updated -= n
-            written.skipped += n
+def _columns(people: Sequence[Person]) -> People:
+    return People(*zip(*people, strict=True)) if people else People()
 
 
 def _merged(old: Person, new: Person, duplicates: str) -> Person:
@@ -144,25 +165,36 @@ _VALUES = ("name", "language", "zone", "fields")
 
 
 def _same(one: Person, other: Person) -> bool:
-    return one[2:6] == other[2:6]
+    return one[1:5] == other[1:5]
 
 
 # --- Contacts ----------------------------------------------------------------------------------------
 
-_COLUMNS = ("id", "number", "name", "language", "zone", "fields", "made_by_import_id", "created_at")
+
+def _insert(run: Import, new: People, wanted: bool) -> dict[str, int]:
+    """The ids of the new contacts by number, if they are wanted. They are in the order of their numbers, so that two
+    imports never wait for each other in a circle."""
+    n = len(new)
+    if not n:
+        return {}
+    columns: dict[str, Sequence[str]] = {"number": new.number}
+    constants = {
+        "made_by_import_id": str(run.pk),
+        "created_at": str(connection.ops.adapt_datetimefield_value(timezone.now())),
+    }
+    texts = {"name": new.name, "language": new.language, "zone": new.zone, "fields": _as_json(new.fields)}
+    for name, column in texts.items():
+        if column:
+            columns[name] = column
+        else:
+            constants[name] = "{}" if name == "fields" else ""
+    ids = _new_ids(n) if wanted else ()
+    copy("contacts_contact", {"id": list(map(str, ids)), **columns} if wanted else columns, constants)
+    return dict(zip(new.number, ids, strict=True)) if wanted else {}
 
 
-def _insert(run: Import, people: Sequence[Person]) -> dict[str, int]:
-    """The ids of the new contacts, by number. In the order of their numbers, so that two imports never wait for each
-    other in a circle."""
-    people = sorted(people, key=lambda person: person.number)
-    ids, pk, moment = _new_ids(len(people)), run.pk, _moment()
-    rows = [
-        (i, p.number, p.name, p.language, p.zone, json.dumps(p.fields) if p.fields else "{}", pk, moment)
-        for i, p in zip(ids, people, strict=True)
-    ]
-    copy("contacts_contact", _COLUMNS, rows)
-    return {person.number: i for i, person in zip(ids, people, strict=True)}
+def _as_json(column: Sequence[Mapping[str, str]]) -> Sequence[str]:
+    return [json.dumps(values) if values else "{}" for values in column]
 
 
 def _new_ids(n: int) -> Sequence[int]:
@@ -174,10 +206,10 @@ def _new_ids(n: int) -> Sequence[int]:
     return range(last + 1, last + 1 + n)
 
 
-def _update(run: Import, part: _Slice) -> None:
-    changed = [(part.known[number], person) for number, person in part.now.items() if number in part.known]
-    if not changed:
+def _update(run: Import, known: Mapping[str, _Known], becomes: Mapping[str, Person]) -> None:
+    if not becomes:
         return
+    changed = [(known[number], person) for number, person in becomes.items()]
     _remember(run, [(known, person) for known, person in changed if not known.mine])
     rows = [(p.name, p.language, p.zone, json.dumps(p.fields), known.id) for known, p in changed]
     if connection.vendor == "postgresql":
@@ -216,7 +248,7 @@ def _remember(run: Import, changed: Sequence[tuple[_Known, Person]]) -> None:
 # --- Opt-outs and lists ------------------------------------------------------------------------------
 
 
-def _put_on_lists(run: Import, people: Sequence[Person], ids: Mapping[str, int], everybody: Sequence[int]) -> None:
+def _put_on_lists(run: Import, people: People, ids: Mapping[str, int], everybody: Sequence[int]) -> None:
     """Opt-outs first, then whoever is unsubscribed, then the lists in the order of their ids: consent.py locks so."""
     by = said_by(run)
     if out := {ids[person.number] for person in people if person.opted_out}:
@@ -248,27 +280,27 @@ def _list(name: str) -> int:
 # --- The quickest way in -----------------------------------------------------------------------------
 
 
-def _moment() -> Any:
-    return connection.ops.adapt_datetimefield_value(timezone.now())
-
-
-def copy(table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows of texts and numbers, straight into the table."""
-    names = ", ".join(columns)
+def copy(table: str, columns: Mapping[str, Sequence[str]], constants: Mapping[str, str]) -> None:
+    """Columns of texts, straight into the table. ``constants`` are the same in every row; our own, never a file's."""
+    names = ", ".join([*columns, *constants])
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-                copy.write("".join([_line(row) for row in rows]))
+            rows = map("\t".join, zip(*map(_escaped, columns.values()), strict=True))
+            end = "".join(f"\t{value}" for value in constants.values()) + "\n"
+            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copying:
+                copying.write(end.join(rows) + end)
         else:
-            marks = ", ".join(["%s"] * len(columns))
-            cursor.executemany(f"INSERT INTO {table} ({names}) VALUES ({marks})", rows)
+            marks = ", ".join(["%s"] * len(columns) + [f"'{value}'" for value in constants.values()])
+            sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+            cursor.executemany(sql, zip(*columns.values(), strict=True))
 
 
-_SPECIAL = {ord("\\"): "\\\\", ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
+_SPECIAL = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def _line(row: Sequence[Any]) -> str:
-    text = "\t".join(map(str, row)) + "\n"
-    if "\\" in text or text.count("\t") >= len(row) or text.count("\n") > 1 or "\r" in text:
-        text = "\t".join([str(value).translate(_SPECIAL) for value in row]) + "\n"
-    return text
+def _escaped(column: Sequence[str]) -> Sequence[str]:
+    """As COPY wants to read it."""
+    together = "".join(column)
+    if not any(sign in together for sign in "\\\t\n\r"):
+        return column
+    return [text.translate(_SPECIAL) for text in column]

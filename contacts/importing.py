@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
 from . import import_files, import_undo, import_write, tables
-from .import_rows import KEPT, People, Reader
+from .import_rows import KEPT, People, Reader, Reject
 from .import_write import Targets
 from .models import ContactList, Import
 from .tables import Block, Layout, Place
@@ -196,6 +196,16 @@ def _fail(run: Import, worker: str, error: Exception) -> None:
 # --- A slice -----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """Rows as they were read. ``next``: where those after them begin. ``begun``: when, by the monotonic clock."""
+
+    people: People
+    rejected: Sequence[Reject]
+    next: Place
+    begun: float
+
+
 def _importing(run: Import) -> Callable[[str], bool]:
     """A function that imports the next slice and says whether there may be more."""
     plan, source = Plan.of(run), import_files.source(run)
@@ -210,8 +220,8 @@ def _importing(run: Import) -> Callable[[str], bool]:
             raise ValueError(_("a part of the file is missing"))
         if plan.header and _place(run) == tables.START:
             _leave_out_header(block)
-        people = reader.read(block)
-        run = _again(lambda: _commit(run, worker, block, people, targets, begun))
+        part = _Slice(*reader.read(block), block.next, begun)
+        run = _again(lambda: _commit(run, worker, part, targets))
         return run is not None and run.state == State.RUNNING
 
     return step
@@ -233,24 +243,24 @@ def _again(write: Callable[[], Import | None]) -> Any:
     return write()
 
 
-def _commit(run: Import, worker: str, block: Block, people: People, targets: Targets, begun: float) -> Import | None:
+def _commit(run: Import, worker: str, part: _Slice, targets: Targets) -> Import | None:
     """The slice, its counts and the place where it ended. None: somebody else goes on, or nobody is to."""
     with transaction.atomic():
         now = _locked(run, worker, GOING)
         if now is None:
             return None
-        written = import_write.write(now, people.found, targets)
-        import_write.reject(now, people.rejected, [_as_line(reject.cells) for reject in people.rejected])
+        written = import_write.write(now, part.people, targets)
+        import_write.reject(now, part.rejected, [_as_line(each.cells) for each in part.rejected])
         now.added += written.added
         now.updated += written.updated
         now.skipped += written.skipped
-        now.rejected += len(people.rejected)
-        now.rows += len(people.found) + len(people.rejected)
-        now.reasons = dict(Counter(now.reasons) + Counter(str(reject.reason) for reject in people.rejected))
-        now.done_bytes = block.next.offset
-        worked = now.cursor.get("seconds", 0.0) + time.monotonic() - begun
-        _sign(now, worker, **block.next._asdict(), seconds=worked)
-        if block.next.offset >= now.total_bytes:
+        now.rejected += len(part.rejected)
+        now.rows += len(part.people) + len(part.rejected)
+        now.reasons = Counter(now.reasons) + Counter(str(each.reason) for each in part.rejected)
+        now.done_bytes = part.next.offset
+        worked = now.cursor.get("seconds", 0.0) + time.monotonic() - part.begun
+        _sign(now, worker, **part.next._asdict(), seconds=worked)
+        if now.done_bytes >= now.total_bytes:
             now.state, now.finished_at = State.DONE, timezone.now()
             import_files.forget_file(now)
         now.save()

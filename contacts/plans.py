@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import phonenumbers
@@ -75,10 +75,12 @@ def regions(first_digits: str) -> tuple[str, ...]:
     return tuple(region.name for region in _plan(first_digits).regions)
 
 
-def has_trunk_prefix(number: str) -> bool:
-    """Whether what follows the country code in ``+…`` begins like a number that is dialled inside the country."""
-    plan = _plan(number[1:4])
-    return plan.trunk is not None and plan.trunk.match(number, plan.start) is not None
+@cache
+def trunk_prefix(first_digits: str) -> tuple[re.Pattern[str] | None, int]:
+    """What is dialled first inside the country whose code ``first_digits`` (three of them) begin with, and where it
+    would stand in ``+…``. None: nothing is."""
+    plan = _plan(first_digits)
+    return plan.trunk, plan.start
 
 
 def without_trunk_prefix(number: str) -> str:

@@ -36,7 +36,7 @@ GUESSED = ",;\t|"
 LONGEST_CELL = 65_536  # characters
 LONGEST_LINE = 1_048_576  # bytes; what is longer is one row with a fault
 MOST_LINES = 100  # of one row; a quotation mark that nobody closed would take in the rest of the file
-BLOCK = 524_288  # bytes that are read at once
+BLOCK = 1_048_576  # bytes that are read at once
 MOST_ROWS = 5_000  # that are read at once where the file has to be looked at line by line
 SHOWN = 500  # characters of a row with a fault that are kept
 PEEKED = 262_144  # bytes from which delimiter and header are guessed
@@ -106,7 +106,7 @@ Source = Callable[[int], Iterable[bytes]]
 
 
 def read(source: Source, layout: Layout, place: Place = START) -> Block:
-    """About half a megabyte of rows from a place on."""
+    """About a megabyte of rows from a place on."""
     if place == START:
         place = Place(_mark(source, layout.encoding), 0)
     return _read_at_once(source, layout, place) or _read_line_by_line(source, layout, place)
