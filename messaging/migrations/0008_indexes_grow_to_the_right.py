@@ -6,6 +6,8 @@ def leave_room_in_pages(apps, schema_editor):
     if schema_editor.connection.vendor == 'postgresql':
         for table in ('messaging_message', 'messaging_tally', 'messaging_lease', 'providers_exchange', 'providers_pace'):
             schema_editor.execute(f'ALTER TABLE {table} SET (fillfactor = 50)')
+        for index in ('messaging_message_pkey', 'message_by_campaign', 'message_by_number'):
+            schema_editor.execute(f'ALTER INDEX {index} SET (fillfactor = 50)')
 
 
 class Migration(migrations.Migration):
