@@ -111,11 +111,9 @@ def stop(request: HttpRequest, pk: int) -> HttpResponse:
 @permission_required("contacts.change_contact", raise_exception=True)
 @require_POST
 def undo(request: HttpRequest, pk: int) -> HttpResponse:
-    change = changes.undo(pk, request.user)
-    if change is None:
+    """The list's page tells what became of it."""
+    if changes.undo(pk, request.user) is None:
         messages.warning(request, _("That cannot be undone any more."))
-    elif change.finished_at:
-        _tell(request, change)
     return _back(request)
 
 
