@@ -135,6 +135,15 @@ class Server:
         with closing(sqlite3.connect(self.data / "smsdash.sqlite3", timeout=30)) as connection:
             return connection.execute(sql).fetchall()
 
+    def execute(self, sql: str) -> None:
+        """Change the installation's own database, behind its back."""
+        if url := self.environment.get("DATABASE_URL"):
+            with psycopg.connect(url) as connection:
+                connection.execute(sql)  # type: ignore[call-overload]
+                return
+        with closing(sqlite3.connect(self.data / "smsdash.sqlite3", timeout=30)) as connection, connection:
+            connection.execute(sql)
+
     def manage(self, *arguments: str) -> str:
         command = [sys.executable, "manage.py", *arguments]
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)

@@ -1,0 +1,83 @@
+"""``python -m tests.feeding``, with an installation's environment: accounts at a sandbox, and campaigns for them.
+
+A plan comes in as JSON: ``accounts`` (name, kind, base_url, key, rates) and ``campaigns`` (account, numbers, text, and
+perhaps priority, ``at``: seconds from now until it is submitted, ``later``: seconds more until it is due).
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import django
+
+from tests.server import ROOT, Server
+
+Facts = Mapping[str, Any]
+
+
+def start(server: Server, plan: Facts) -> subprocess.Popen[str]:
+    environment = {**server.environment, "DJANGO_SETTINGS_MODULE": "smsdash.settings"}
+    command = [sys.executable, "-m", "tests.feeding"]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(plan))
+    process.stdin.close()
+    return process
+
+
+def feed(server: Server, plan: Facts) -> None:
+    """Until it is done."""
+    assert start(server, plan).wait(300) == 0
+
+
+if __name__ == "__main__":
+    django.setup()
+
+    from django.db import InterfaceError, OperationalError, connection
+    from django.utils import timezone
+
+    from messaging import campaigns
+    from providers.models import ProviderAccount
+
+    def add(facts: Facts) -> None:
+        account = ProviderAccount(
+            name=facts["name"], kind=facts["kind"], base_url=facts["base_url"], rates=facts["rates"]
+        )
+        secrets = {"api_password": "sandbox-secret"}
+        fields = account.kind_class.fields
+        account.set_credentials({f.name: secrets.get(f.name, facts["key"]) if f.secret else f.default for f in fields})
+        account.save()
+
+    def submit(facts: Facts) -> None:
+        """As a form that is sent until it was heard: its token makes one campaign of it."""
+        token, due_at = uuid.uuid4(), timezone.now() + timedelta(seconds=facts.get("later", 0))
+        end = time.monotonic() + 60
+        while True:
+            try:
+                account = ProviderAccount.objects.get(name=facts["account"])
+                priority = facts.get("priority", 0)
+                campaigns.submit(
+                    campaigns.Draft(
+                        account, facts["numbers"], facts["text"], due_at=due_at, priority=priority, token=token
+                    )
+                )
+                return
+            except (OperationalError, InterfaceError):
+                if time.monotonic() > end:
+                    raise
+                connection.close()
+                time.sleep(0.1)
+
+    plan, begun = json.load(sys.stdin), time.monotonic()
+    for facts in plan.get("accounts", ()):
+        add(facts)
+    for facts in plan.get("campaigns", ()):
+        time.sleep(max(0.0, begun + facts.get("at", 0) - time.monotonic()))
+        submit(facts)
