@@ -1,4 +1,7 @@
-"""All benchmarks, each in a process and on a database of its own. Only ratios mean anything: both sides run in turn."""
+"""All benchmarks, each in a process and on a database of its own. Only ratios mean anything: both sides run in turn.
+
+The crash bench is apart: ``python -m bench.crash`` (it takes minutes and measures no time).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -19,36 +23,72 @@ import psycopg
 
 from tests import postgres
 
-# recipients in a request, and messages in each run
-SENDS = ((1, 1_000), (100, 10_000))
-COLUMNS = ("bench", "database", "recipients_a_request", "messages", "bare_a_second", "lane_a_second", "ratio")
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """``arguments`` with ``PAIRS`` in them. ``rows``: which argument grows with --scale. ``target``: the ratio (or
+    what ``shows`` names) to reach on PostgreSQL and on SQLite."""
+
+    name: str
+    arguments: tuple[str, ...]
+    rows: int | None = None
+    target: tuple[str, str] = ("", "")
+    shows: str = "ratio"
+
+
+BENCHES = (
+    Bench("send", ("1", "5000", "PAIRS", "0"), 1, ("0.95", "0.95")),
+    Bench("send", ("1", "2000", "PAIRS", "0.05"), 1, ("0.95", "0.95")),
+    Bench("send", ("100", "30000", "PAIRS", "0"), 1, ("0.6", "0.75")),
+    Bench("send", ("100", "30000", "PAIRS", "0.05"), 1, ("0.9", "0.95")),
+    Bench("growth", ("100000", "PAIRS"), 0, ("0.95", "0.95")),
+    Bench("pace", ("10/second", "20"), None, ("0.97", "0.97"), "use"),
+    Bench("pace", ("100/second", "10"), None, ("0.97", "0.97"), "use"),
+    Bench("pace", ("100/minute", "120"), None, ("0.97", "0.97"), "use"),
+    Bench("wake", ("5",), None, ("< 0.3 s", "< 0.3 s"), "median"),
+    Bench("log", ("1000000", "PAIRS"), 0, ("≤ 2", "≤ 2"), "worst"),
+    Bench("expand", ("1000000", "PAIRS"), 0, ("0.9", "0.9")),
+    Bench("contacts", ("1000000", "PAIRS"), 0, ("0.45", "0.6")),
+)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
+    parser.add_argument("names", nargs="*", help=f"only these: {', '.join(dict.fromkeys(b.name for b in BENCHES))}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
     parser.add_argument("--pairs", type=int, default=5, help="runs of each side; the median counts (default: 5)")
-    parser.add_argument("--scale", type=float, default=1.0, help="times the messages of each run (default: 1)")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the rows of each run (default: 1)")
     options = parser.parse_args()
     results = []
-    print("".join(f"{name:>22}" for name in COLUMNS), flush=True)
-    for database in ("", postgres.url(durable=True)):
-        for batch, messages in SENDS:
-            count = max(200, round(messages * options.scale))
-            results.append(measure(database, batch, count, options.pairs))
-            print("".join(f"{results[-1][name]:>22}" for name in COLUMNS), flush=True)
+    print(f"{'':10}{'database':12}{'measured':>12}{'target':>10}   case", flush=True)
+    for database, place in ((postgres.url(durable=True), 0), ("", 1)):
+        for bench in BENCHES:
+            if options.names and bench.name not in options.names:
+                continue
+            found = measure(database, bench.name, scaled(bench, options.pairs, options.scale))
+            results.append(found | {"target": bench.target[place]})
+            case = found.get("case", " ".join(bench.arguments[:1]))
+            shown = f"{found['database']:12}{found[bench.shows]:>12}{bench.target[place]:>10}"
+            print(f"{bench.name:10}{shown}   {case}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def measure(server: str, batch: int, messages: int, pairs: int) -> dict[str, Any]:
-    """Run ``bench.send`` on a fresh database; ``server`` empty: SQLite."""
+def scaled(bench: Bench, pairs: int, scale: float) -> list[str]:
+    arguments = [str(pairs) if argument == "PAIRS" else argument for argument in bench.arguments]
+    if bench.rows is not None:
+        arguments[bench.rows] = str(max(200, round(int(arguments[bench.rows]) * scale)))
+    return arguments
+
+
+def measure(server: str, name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Run ``bench.<name>`` on a fresh database; ``server`` empty: SQLite."""
     with tempfile.TemporaryDirectory() as data_dir, fresh(server) as database:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("SMSDASH_", "DATABASE_"))
         }
         environment |= {"SMSDASH_DATA_DIR": data_dir, "DJANGO_SETTINGS_MODULE": "smsdash.settings", **database}
-        command = [sys.executable, "-m", "bench.send", str(batch), str(messages), str(pairs)]
+        command = [sys.executable, "-m", f"bench.{name}", *arguments]
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout)
     return found

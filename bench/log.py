@@ -153,6 +153,8 @@ def run(rows: int, pairs: int) -> dict[str, object]:
         "database": connection.vendor,
         "rows": rows,
         "against": rows // SMALLER,
+        "case": f"{rows:,} rows ÷ {rows // SMALLER:,}, the worst filter",
+        "worst": max(result["ratio"] for result in results.values()),
         "pairs": pairs,
         "milliseconds": results,
     }

@@ -49,7 +49,7 @@ def run(text: str, seconds: float) -> dict[str, object]:
     return {
         "bench": "pace",
         "database": connection.vendor,
-        "limit": text,
+        "case": f"use of {text}, never over",
         "use": round(len(counted) / (rate.limit * seconds / rate.seconds), 3),
         "most_in_a_window": most_in_any(rate.seconds, times),
         "longest_gap": round(max(b - a for a, b in pairwise(counted)), 3),

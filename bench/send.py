@@ -1,6 +1,8 @@
 """Sending through a lane, against a bare loop: the same session, threads and requests, and no database.
 
-``python -m bench.send BATCH MESSAGES PAIRS`` runs on the database of the settings and prints one line of JSON.
+``python -m bench.send BATCH MESSAGES PAIRS SECONDS`` runs on the database of the settings and prints one line of
+JSON. BATCH: recipients in a request. SECONDS: how long the provider takes to answer. On PostgreSQL the log that is
+written ahead (WAL) is measured too.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import Any
 
 import django
 
@@ -21,10 +24,10 @@ django.setup()
 
 from django.core.management import call_command  # noqa: E402
 from django.db import connection  # noqa: E402
-from django.db.models import Max  # noqa: E402
+from django.db.backends.utils import CursorWrapper  # noqa: E402
 
 from messaging import campaigns, dispatch, drain  # noqa: E402
-from messaging.models import Message  # noqa: E402
+from messaging.models import Campaign, Message  # noqa: E402
 from providers import registry  # noqa: E402
 from providers.base import Adapter  # noqa: E402
 from providers.models import ProviderAccount  # noqa: E402
@@ -71,41 +74,95 @@ def bare(adapter: Adapter, recipients: Sequence[str]) -> float:
     return time.monotonic() - begun
 
 
-def lane(account: ProviderAccount, recipients: Sequence[str]) -> float:
-    """Seconds from the start of a drain to the last message recorded as sent. Their rows stand before."""
+def queue(account: ProviderAccount, recipients: Sequence[str]) -> Campaign:
     campaign = campaigns.submit(campaigns.Draft(account, recipients, TEXT))
-    campaigns.expand(campaign.pk)
-    begun = time.time()
+    while not campaign.complete:
+        campaigns.expand(campaign.pk)
+        campaign.refresh_from_db()
+    return campaign
+
+
+def lane(account: ProviderAccount, recipients: Sequence[str]) -> float:
+    """Seconds from the start of a drain to its end, when all is recorded as sent. The rows stand before."""
+    campaign = queue(account, recipients)
+    begun = time.monotonic()
     while Message.objects.filter(campaign=campaign, status=Status.QUEUED).exists():
         drain.drain(account.pk, lambda: None)
-    sent = Message.objects.filter(campaign=campaign, status=Status.SENT)
-    assert sent.count() == len(recipients)
-    return float(sent.aggregate(last=Max("sent_at"))["last"].timestamp() - begun)
+    taken = time.monotonic() - begun
+    assert Message.objects.filter(campaign=campaign, status=Status.SENT).count() == len(recipients)
+    return taken
 
 
-def run(batch: int, messages: int, pairs: int) -> dict[str, object]:
+class Statements:
+    """Counts what is sent to the database, by any thread."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    @contextlib.contextmanager
+    def counting(self) -> Iterator[None]:
+        execute, executemany = CursorWrapper.execute, CursorWrapper.executemany
+
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.n += 1
+            return execute(*args, **kwargs)
+
+        def counted_many(*args: Any, **kwargs: Any) -> Any:
+            self.n += 1
+            return executemany(*args, **kwargs)
+
+        CursorWrapper.execute, CursorWrapper.executemany = counted, counted_many  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            CursorWrapper.execute, CursorWrapper.executemany = execute, executemany  # type: ignore[method-assign]
+
+
+def costs(account: ProviderAccount, recipients: Sequence[str], batch: int) -> dict[str, float]:
+    """What sending costs the database: counts, not times."""
+    campaign, statements = queue(account, recipients), Statements()
+    before = wal()
+    with statements.counting():
+        drain.drain(account.pk, lambda: None)
+    written = wal() - before
+    assert not Message.objects.filter(campaign=campaign, status=Status.QUEUED).exists()
+    found = {"statements_a_request": round(statements.n / (len(recipients) / batch), 2)}
+    return found | ({"wal_bytes_a_message": round(written / len(recipients))} if written else {})
+
+
+def wal() -> int:
+    if connection.vendor != "postgresql":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')")
+        return int(cursor.fetchone()[0])
+
+
+def run(batch: int, messages: int, pairs: int, seconds: float) -> dict[str, object]:
     """``batch``: recipients that a request may have, whatever the kind says."""
     registry.adapter_class(KIND).max_batch = batch
+    drain.LINGER = 0.0
     recipients = numbers(messages)
-    with provider() as url:
+    with provider(seconds) as url:
         account = make_account(url, ["1000000/second"])
         lane(account, recipients[:200])  # connections, caches, imports
         taken = [(bare(account.adapter(), recipients), lane(account, recipients)) for _ in range(pairs)]
+        cost = costs(account, recipients[: 100 * batch], batch)
     middle = sorted(taken, key=lambda pair: pair[0] / pair[1])[len(taken) // 2]
     return {
         "bench": "send",
         "database": connection.vendor,
-        "recipients_a_request": batch,
-        "messages": messages,
-        "pairs": pairs,
-        "bare_a_second": round(messages / middle[0]),
-        "lane_a_second": round(messages / middle[1]),
+        "case": f"{messages:,} at {batch} a request" + (f", answered after {seconds * 1000:.0f} ms" if seconds else ""),
         "ratio": round(statistics.median(bare / own for bare, own in taken), 3),
+        "bare_a_second": round(messages / middle[0]),
+        "own_a_second": round(messages / middle[1]),
+        "pairs": pairs,
         "ratios": sorted(round(bare / own, 3) for bare, own in taken),
+        **cost,
     }
 
 
 if __name__ == "__main__":
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
-    print(json.dumps(run(*map(int, sys.argv[1:]))))
+    print(json.dumps(run(*map(int, sys.argv[1:4]), float(sys.argv[4]))))
