@@ -43,7 +43,7 @@ AT_WORK = (*GOING, State.UNDOING)
 class Plan:
     """How a file is to be imported. ``columns``: see import_rows.py. ``lists``: ids. ``region``: two letters, or empty.
 
-    ``exact``: it is an export of ours.
+    ``exact``: it is an export of ours. ``heading``: the first row, where it names the columns.
     """
 
     encoding: str
@@ -54,6 +54,7 @@ class Plan:
     duplicates: str = import_write.SKIP
     lists: Sequence[int] = ()
     exact: bool = False
+    heading: Sequence[str] = ()
 
     @property
     def layout(self) -> Layout:
@@ -68,11 +69,11 @@ class Plan:
 # --- What an operator does ---------------------------------------------------------------------------
 
 
-def begin(run: Import, plan: Plan) -> bool:
-    """Let the workers have a draft; False: it is none any more."""
+def begin(run: Import, plan: Plan, wake: bool = True) -> bool:
+    """Let the workers have a draft; False: it is none any more. Without ``wake``, whoever calls ``run_here``."""
     options = {name: getattr(plan, name) for name in Plan.__slots__ if name != "columns"}
     values = {"options": run.options | options, "columns": list(plan.columns), "started_at": timezone.now()}
-    return _move(run, [State.DRAFT], state=State.WAITING, **values)
+    return _move(run, [State.DRAFT], wake, state=State.WAITING, **values)
 
 
 def stop(run: Import) -> bool:

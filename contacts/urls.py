@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import act_views, list_views, people_views
+from . import act_views, import_views, list_views, people_views
 
 urlpatterns = [
     path("contacts/", people_views.contacts, name="contacts-contacts"),
@@ -14,6 +14,13 @@ urlpatterns = [
     path("contacts/<int:pk>/", people_views.contact, name="contacts-contact"),
     path("contacts/<int:pk>/edit/", people_views.edit, name="contacts-edit"),
     path("contacts/<int:pk>/restore/", people_views.restore, name="contacts-restore"),
+    path("contacts/export/", import_views.export, name="contacts-export"),
+    path("imports/", import_views.imports, name="contacts-imports"),
+    path("imports/<int:pk>/", import_views.one, name="contacts-import"),
+    path("imports/<int:pk>/begin/", import_views.begin, name="contacts-import-begin"),
+    path("imports/<int:pk>/act/", import_views.act, name="contacts-import-act"),
+    path("imports/<int:pk>/rejected.csv", import_views.rejected, name="contacts-import-rejected"),
+    path("lists/<int:pk>/export/", import_views.export_list, name="contacts-list-export"),
     path("lists/", list_views.lists, name="contacts-lists"),
     path("lists/add/", list_views.add, name="contacts-list-add"),
     path("lists/<int:pk>/", list_views.members, name="contacts-list"),

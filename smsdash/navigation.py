@@ -38,6 +38,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         (
             Entry("contacts-contacts", _("Contacts"), "contact", "contacts.view_contact"),
             Entry("contacts-lists", _("Lists"), "users", "contacts.view_contact"),
+            Entry("contacts-imports", _("Imports"), "file-up", "contacts.view_import"),
         ),
     ),
     (
