@@ -25,6 +25,7 @@ from . import leases, ledger, records
 from .admission import Door
 from .backlog import Backlog, Waiting
 from .handover import Answer, Batch, hand_over, links
+from .hands import Hands, Task
 from .ledger import Change
 from .verdicts import Verdict
 
@@ -41,14 +42,14 @@ MESSAGE_TYPES = {kind.value: kind for kind in MessageType}
 
 
 class Lane:
-    """One account being drained by this process. ``pool`` makes its requests, ``writer`` has one thread.
+    """One account being drained by this process. ``hands`` make its requests, ``writer`` has one thread.
 
     A batch is in ``flying``, then its answer in ``answers``, then in ``written`` while ``writing`` is under way.
     """
 
-    def __init__(self, account: ProviderAccount, holder: str, pool: Executor, writer: Executor) -> None:
-        self.holder, self.pool, self.writer = holder, pool, writer
-        self.flying: dict[Future[Answer], Batch] = {}
+    def __init__(self, account: ProviderAccount, holder: str, hands: Hands, writer: Executor) -> None:
+        self.holder, self.hands, self.writer = holder, hands, writer
+        self.flying: dict[Task[Answer], Batch] = {}
         self.answers: list[Answer] = []
         self.written: list[Answer] = []
         self.writing: Future[list[Verdict]] | None = None
@@ -91,7 +92,7 @@ class Lane:
             raise
         self.backlog.put_back(left)
         for batch in batches:
-            self.flying[self.pool.submit(hand_over, self.adapter, batch)] = batch
+            self.flying[self.hands.submit(hand_over, self.adapter, batch)] = batch
         return True
 
     def has_room(self, clock: float) -> bool:
@@ -126,7 +127,7 @@ class Lane:
 
     def mark(self, requests: list[list[Waiting]]) -> tuple[list[Batch], list[list[Waiting]]]:
         """Commit that these requests leave now, as far as rules and limits allow. Returns them, and those that wait."""
-        with records.writing(), transaction.atomic():
+        with records.writing(), ledger.together():
             epoch = leases.renew(self.account.pk, self.holder)
             if epoch != self.epoch:
                 self.epoch = epoch
@@ -173,6 +174,7 @@ class Lane:
         if self.answers and self.writing is None and (all_of_it or self.gathered()):
             self.written, self.answers = self.answers, []
             self.writing = self.writer.submit(records.record, self.account, self.written)
+            self.writing.add_done_callback(self.hands.tell)
             worked = True
         while all_of_it and self.writing:
             wait([self.writing])
@@ -242,11 +244,14 @@ class Lane:
             pacing.hold(self.account, state.reset)  # a limit that we do not know of
 
     def show(self, clock: float) -> None:
-        """Say of the requests that take a while that they are on their way."""
+        """Say of the requests that take a while that they are on their way. Raises LeaseLost: they are not ours."""
         slow = [b for b in self.flying.values() if b.status is Status.QUEUED and clock - b.left > SHOWN]
         if slow:
             changes = [Change(m.id, Status.SENDING) for b in slow for m in b.messages]
-            ledger.settle(changes, {m.id: m.known(self.account.pk, b.status) for b in slow for m in b.messages})
+            known = {m.id: m.known(self.account.pk, b.status) for b in slow for m in b.messages}
+            with records.writing(), ledger.together():
+                leases.renew(self.account.pk, self.holder)
+                ledger.settle(changes, known)
             for batch in slow:
                 batch.status = Status.SENDING
 

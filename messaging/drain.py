@@ -9,16 +9,16 @@ import select
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from typing import Any
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from providers.models import ProviderAccount
 
 from . import clock, dispatch, leases, records, wakeup
 from .dispatch import Lane
+from .hands import Hands
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,9 @@ def drain(account_id: int, progress: Callable[[], None]) -> None:
 
     ``progress`` is called now and then, to show that this worker lives.
     """
-    with ThreadPoolExecutor(THREADS) as pool, ThreadPoolExecutor(1) as writer:
-        drainer = Drainer(pool, writer, progress)
+    hands = Hands(THREADS)
+    with contextlib.closing(hands), ThreadPoolExecutor(1) as writer:
+        drainer = Drainer(hands, writer, progress)
         try:
             drainer.run(account_id)
         finally:
@@ -46,8 +47,8 @@ def drain(account_id: int, progress: Callable[[], None]) -> None:
 class Drainer:
     """The lanes of one worker process, driven in turn by one thread."""
 
-    def __init__(self, pool: Executor, writer: Executor, progress: Callable[[], None]) -> None:
-        self.pool, self.writer, self.progress = pool, writer, progress
+    def __init__(self, hands: Hands, writer: Executor, progress: Callable[[], None]) -> None:
+        self.hands, self.writer, self.progress = hands, writer, progress
         self.holder = f"{settings.CLUSTER_ID}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self.lanes: dict[int, Lane] = {}
 
@@ -70,8 +71,9 @@ class Drainer:
         account = ProviderAccount.objects.filter(pk=account_id, enabled=True, paused_reason="").first()
         if account is None or not leases.acquire(account_id, self.holder):
             return
-        records.sweep(account)
-        self.lanes[account_id] = Lane(account, self.holder, self.pool, self.writer)
+        with contextlib.suppress(leases.LeaseLost):
+            records.sweep(account, self.holder)
+            self.lanes[account_id] = Lane(account, self.holder, self.hands, self.writer)
 
     def step(self, account_id: int) -> bool:
         """Start what may go and settle what was answered. True when anything happened."""
@@ -101,9 +103,7 @@ class Drainer:
             yield
         except leases.LeaseLost:
             log.warning("The lease on account %s was lost; another worker has it", account_id)
-            lane = self.lanes.pop(account_id)
-            wait(lane.flying)
-            lane.settle(all_of_it=True)
+            self.finish(self.lanes.pop(account_id))
 
     def busy(self) -> bool:
         """Whether a request is under way, or will be as soon as the rate limit has a place."""
@@ -118,12 +118,7 @@ class Drainer:
         lanes, now = self.lanes.values(), time.monotonic()
         places = [max(0.0, lane.next_try - now) for lane in lanes if lane.held_back]
         pulse = min([dispatch.GATHER if any(lane.answers for lane in lanes) else PULSE, *places])
-        under_way: list[Future[Any]] = [future for lane in lanes for future in lane.flying]
-        under_way += [lane.writing for lane in lanes if lane.writing]
-        if under_way:
-            wait(under_way, timeout=pulse, return_when=FIRST_COMPLETED)
-        else:
-            time.sleep(pulse)
+        self.hands.rest(pulse)
 
     def close(self) -> None:
         """Wait for the requests in flight, settle them and let the accounts go; wake the next for what is left.
@@ -136,10 +131,21 @@ class Drainer:
             for lane in self.lanes.values():
                 lanes.callback(self.let_go, lane)
 
+    def finish(self, lane: Lane) -> None:
+        """Wait for its requests and settle them. No lease ends meanwhile: what is on its way would look lost."""
+        renewed = time.monotonic()
+        while not all(task.done() for task in lane.flying):
+            self.hands.rest(PULSE)
+            if time.monotonic() - renewed > REFRESH:
+                renewed = time.monotonic()
+                for pk in self.lanes:
+                    with contextlib.suppress(leases.LeaseLost), transaction.atomic():
+                        leases.renew(pk, self.holder)
+        lane.settle(all_of_it=True)
+
     def let_go(self, lane: Lane) -> None:
         pk = lane.account.pk
-        wait(lane.flying)
-        lane.settle(all_of_it=True)
+        self.finish(lane)
         lane.keep_credits()
         leases.release(pk, self.holder)
         patient = not lane.held_back or lane.next_try < time.monotonic() + PATIENCE

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from contacts import optout
 from messaging import campaigns, clock, drain, leases, reports, verdicts
 from messaging.campaigns import Draft
 from messaging.dispatch import Lane
+from messaging.hands import Hands
 from messaging.models import DeliveryReport, Lease, Message
 from providers import errors, traces
 from providers.models import Exchange, ProviderAccount
@@ -86,7 +88,7 @@ def work(account: ProviderAccount) -> None:
 def mark_and_die(account: ProviderAccount) -> None:
     """Mark the next request, and stop before it leaves."""
     assert leases.acquire(account.pk, "dead")
-    lane = Lane(account, "dead", ThreadPoolExecutor(1), ThreadPoolExecutor(1))
+    lane = Lane(account, "dead", Hands(1), ThreadPoolExecutor(1))
     lane.read(time.monotonic())
     batches, _left = lane.mark(lane.backlog.take(1))
     assert len(batches) == 1
@@ -294,7 +296,7 @@ def test_a_lease_keeps_others_out(account: ProviderAccount, provider: Provider) 
 def test_a_worker_that_lost_its_lease_cannot_claim(account: ProviderAccount) -> None:
     send(account, GOOD)
     assert leases.acquire(account.pk, "one")
-    lane = Lane(account, "one", ThreadPoolExecutor(1), ThreadPoolExecutor(1))
+    lane = Lane(account, "one", Hands(1), ThreadPoolExecutor(1))
     Lease.objects.update(holder="two")
     with pytest.raises(leases.LeaseLost):
         lane.fill(time.monotonic())
@@ -371,8 +373,8 @@ def test_a_lane_that_fails_at_the_end_takes_no_other_with_it(
     account: ProviderAccount, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = ProviderAccount.objects.create(name="Other", kind="smsprovider", base_url="http://127.0.0.1:9/v1")
-    with ThreadPoolExecutor(1) as pool, ThreadPoolExecutor(1) as writer:
-        drainer = drain.Drainer(pool, writer, lambda: None)
+    with closing(Hands(1)) as hands, ThreadPoolExecutor(1) as writer:
+        drainer = drain.Drainer(hands, writer, lambda: None)
         drainer.open(account.pk)
         drainer.open(other.pk)
         monkeypatch.setattr(drainer.lanes[account.pk], "settle", lambda **how: 1 / 0)
