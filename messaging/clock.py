@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -76,8 +77,8 @@ def promote() -> int:
 def _queue(due: QuerySet[Message], ids: Sequence[int]) -> int:
     """Whatever somebody is changing just now is left for the next tick."""
     with transaction.atomic():
-        still = due.filter(pk__in=ids).select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)
-        return len(ledger.apply(Change(pk, Status.QUEUED) for pk in list(still)))
+        free = due.filter(pk__in=ids).select_for_update(no_key=True, skip_locked=True).order_by("pk")
+        return len(ledger.apply(Change(pk, Status.QUEUED) for pk in list(free.values_list("pk", flat=True))))
 
 
 def expire() -> int:
@@ -118,7 +119,8 @@ def accounts_abandoned() -> list[int]:
 def clear_up(account_id: int) -> None:
     holder = f"clock:{uuid.uuid4().hex}"
     if leases.acquire(account_id, holder):
-        records.sweep(ProviderAccount.objects.get(pk=account_id))
+        with contextlib.suppress(leases.LeaseLost):
+            records.sweep(ProviderAccount.objects.get(pk=account_id), holder)
         leases.release(account_id, holder)
 
 

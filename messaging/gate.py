@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from django.db import transaction
 from django.db.models import F
 
 from providers.models import Exchange
 
+from . import ledger
 from .models import Lease
 
 
@@ -23,7 +23,7 @@ def closed(accounts: Iterable[int]) -> Iterator[set[int]]:
     """A transaction in which nothing leaves through these accounts. Yields the ids of the messages on their way:
     they look as if they waited, and must be left alone."""
     ids = sorted(set(accounts))
-    with transaction.atomic():
+    with ledger.together():
         Lease.objects.bulk_create([Lease(account_id=pk) for pk in ids], ignore_conflicts=True)
         for pk in ids:  # one by one, in order: no deadlock
             Lease.objects.filter(pk=pk).update(epoch=F("epoch") + 1)

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -310,30 +309,33 @@ class Desk:
 
     def write(self, changes: Sequence[Change], notes: Sequence[Note]) -> int:
         ids = [change.id for change in changes] + [pk for pk, _values in notes]
-        with transaction.atomic():
-            ours = Message.objects.select_for_update().filter(pk__in=ids, status=Status.UNCERTAIN, poll_at=self.until)
+        with ledger.together():
+            doubtful = Message.objects.select_for_update(no_key=True).filter(pk__in=ids, status=Status.UNCERTAIN)
+            ours = doubtful.filter(poll_at=self.until)
             exchange_of = dict(ours.order_by("pk").values_list("pk", "exchange"))
             changes = [change for change in changes if change.id in exchange_of]
             ledger.note(note for note in notes if note[0] in exchange_of)
             ledger.apply(changes)
             back = [change for change in changes if change.to is Status.QUEUED]
-            if found := [change.values["provider_id"] for change in changes if change.to is not Status.QUEUED]:
-                reports.replay(self.account, found)
             if back:
                 self.keep_attempts(back, exchange_of)
                 wakeup.drain(self.account.pk)
+        if found := [change.values["provider_id"] for change in changes if change.to is not Status.QUEUED]:
+            reports.replay(self.account, found)
         return len(changes)
 
     def keep_attempts(self, back: Sequence[Change], exchange_of: Mapping[int, int | None]) -> None:
         """A hand-over that is known to have come to nothing, with the sentence that says so."""
         rows = {c.id: Attempt(message_id=c.id, exchange=exchange_of[c.id], account=self.account) for c in back}
-        known = Attempt.objects.filter(message__in=rows)
-        rows |= {row.message_id: row for row in known if row.exchange == exchange_of[row.message_id]}
+        kept = Attempt.objects.filter(message__in=rows)
+        rows |= {row.message_id: row for row in kept if row.exchange == exchange_of[row.message_id]}
         for change in back:
+            rows[change.id].maybe_taken = False
             rows[change.id].error_code = change.values["error_code"]
             rows[change.id].error_text = change.values["error_text"]
         Attempt.objects.bulk_create(row for row in rows.values() if row.pk is None)
-        Attempt.objects.bulk_update((r for r in rows.values() if r.pk is not None), ["error_code", "error_text"])
+        known = [row for row in rows.values() if row.pk is not None]
+        Attempt.objects.bulk_update(known, ["maybe_taken", "error_code", "error_text"])
 
     def put_back(self, cases: Sequence[Case]) -> int:
         """They could not be asked for now; the next run does it."""

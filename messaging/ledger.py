@@ -7,8 +7,10 @@ out, so the same report twice, late or out of order ends in the same state.
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -57,14 +59,42 @@ class Known:
     hour: int  # of its creation, see hour_of
 
 
+@contextmanager
+def together() -> Iterator[None]:
+    """A transaction of any number of changes. Its counts are written once, at its end.
+
+    Who changes messages locks leases first, then messages, each in the order of their ids, and the counts last: so
+    no two of them wait for each other in a ring.
+    """
+    if _open.deltas is not None:
+        yield
+        return
+    with transaction.atomic():
+        _open.deltas = Counter()
+        try:
+            yield
+            _write_counts(_open.deltas)
+        finally:
+            _open.deltas = None
+
+
+class _Open(threading.local):
+    """What the transaction of this thread is to add to the counts; None: there is none."""
+
+    deltas: Counter[tuple[int, int, int, str]] | None = None
+
+
+_open = _Open()
+
+
 def apply(changes: Iterable[Change]) -> dict[int, Status]:
     """Make the changes that are allowed, all or none. Returns the old status of each message that moved."""
     wanted = {change.id: change for change in changes}
     if not wanted:
         return {}
-    with transaction.atomic(savepoint=False):
+    with together():
         rows = list(
-            Message.objects.select_for_update()
+            Message.objects.select_for_update(no_key=True)
             .filter(pk__in=wanted)
             .order_by("pk")
             .values_list("id", "status", "account_id", "campaign_id", "created_at")
@@ -75,27 +105,39 @@ def apply(changes: Iterable[Change]) -> dict[int, Status]:
     return {row[0]: Status(row[1]) for row in moves}
 
 
-def settle(changes: Sequence[Change], known: Mapping[int, Known]) -> None:
+def settle(changes: Sequence[Change], known: Mapping[int, Known]) -> set[int]:
     """What became of messages that their worker has in hand: written without reading the rows first.
 
     A message that is no longer as it is ``known`` (its worker was thought dead, a report came first) takes the
-    change as any other: if it is allowed.
+    change as any other: if it is allowed. Returns the ids of those that took it.
     """
-    with transaction.atomic(savepoint=False):
+    with together():
         moved: set[int] = set()
         by_status: dict[Status, list[Change]] = defaultdict(list)
-        for change in changes:
+        for change in sorted(changes, key=lambda change: change.id):
             by_status[known[change.id].status].append(change)
         for status, group in by_status.items():
             moved |= _update(group, only=status)
         _count_moves((known[change.id], change.to) for change in changes if change.id in moved)
         if len(moved) < len(changes):
-            apply(change for change in changes if change.id not in moved)
+            moved |= apply(change for change in changes if change.id not in moved).keys()
+    return moved
+
+
+def move(rows: Mapping[int, Known], to: Status, **values: Any) -> None:
+    """The same change for many messages, by id, that the caller has locked and knows. ``values`` may be expressions.
+
+    A message that is in ``to`` already takes the values alone. Raises ValueError if one may not move there.
+    """
+    if any(known.status not in (to, *FROM[to]) for known in rows.values()):
+        raise ValueError(f"Not all of these messages may become {to}.")
+    Message.objects.filter(pk__in=rows).update(status=to, **values)
+    _count_moves((known, to) for known in rows.values())
 
 
 def insert(messages: Sequence[Message]) -> list[Message]:
     """Add new messages and count them."""
-    with transaction.atomic(savepoint=False):
+    with together():
         made = Message.objects.bulk_create(messages, batch_size=2000)
         count((m.account_id, m.campaign_id, hour_of(m.created_at), m.status, 1) for m in made)
     return made
@@ -203,13 +245,19 @@ def _count_moves(moves: Iterable[tuple[Known, Status]]) -> None:
 
 
 def count(entries: Iterable[Counted]) -> None:
-    """Add to the tallies, in one statement and in the order of their keys (no deadlocks)."""
-    deltas: Counter[tuple[int, int, int, str]] = Counter()
-    for account, campaign, hour, status, n in entries:
-        deltas[account, 0, 0, status] += n
-        deltas[account, 0, hour, status] += n
-        if campaign:
-            deltas[0, campaign, 0, status] += n
+    """Add to the tallies."""
+    with together():
+        deltas = _open.deltas
+        assert deltas is not None
+        for account, campaign, hour, status, n in entries:
+            deltas[account, 0, 0, status] += n
+            deltas[account, 0, hour, status] += n
+            if campaign:
+                deltas[0, campaign, 0, status] += n
+
+
+def _write_counts(deltas: Mapping[tuple[int, int, int, str], int]) -> None:
+    """In one statement, in the order of their keys."""
     if not deltas:
         return
     rows = sorted((*key, n) for key, n in deltas.items())

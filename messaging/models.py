@@ -264,7 +264,10 @@ class Tally(models.Model):
 
 
 class Attempt(models.Model):
-    """A hand-over that did not settle the message: it went back to the queue, or is uncertain."""
+    """A hand-over that did not settle the message: it went back to the queue, or is uncertain.
+
+    ``maybe_taken``: nobody could tell, so no other account may carry the message.
+    """
 
     message = models.ForeignKey(Message, models.CASCADE, related_name="earlier")
     exchange = models.BigIntegerField(null=True, blank=True)
@@ -272,6 +275,7 @@ class Attempt(models.Model):
     at = models.DateTimeField(default=timezone.now)
     error_code = models.CharField(max_length=64, blank=True)
     error_text = models.CharField(max_length=300, blank=True)
+    maybe_taken = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return f"{self.message_id}: {self.error_code}"

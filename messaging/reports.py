@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db import connection, transaction
+from django.db import connection
 from django.utils import timezone
 
 from providers import registry
@@ -39,7 +39,7 @@ def apply(account: ProviderAccount, reports: Iterable[Report]) -> int:
     rows, moved = list(distinct.values()), 0
     for start in range(0, len(rows), AT_ONCE):
         new = rows[start : start + AT_ONCE]
-        with transaction.atomic():
+        with ledger.together():
             early = list(_unmatched(account, [row.provider_id for row in new]))
             moved += _work_on(account, early, new)
     return moved
@@ -106,7 +106,7 @@ def _work_on(account: ProviderAccount, early: Sequence[DeliveryReport], new: Seq
     caught_up = [row for row in early if row.message]
     if not caught_up and not new:
         return 0
-    with transaction.atomic():
+    with ledger.together():
         told = {_key(row) for row in early} | _told(found)
         DeliveryReport.objects.bulk_create([row for row in new if _key(row) not in told])
         DeliveryReport.objects.bulk_update(caught_up, ["message"], batch_size=AT_ONCE)
@@ -164,8 +164,9 @@ def _move(account: ProviderAccount, rows: Iterable[DeliveryReport]) -> int:
 
 @contextmanager
 def _door(account: ProviderAccount, messages: Sequence[Message]) -> Iterator[set[int]]:
-    """A message that is to be sent again, while its first hand-over is reported, is taken out of the queue."""
-    if any(message.status in (Status.SCHEDULED, Status.QUEUED) for message in messages):
+    """A message that is to be sent again, or could be at this moment, while its first hand-over is reported, is taken
+    out of the queue."""
+    if any(message.status in (Status.SCHEDULED, Status.QUEUED, Status.UNCERTAIN) for message in messages):
         with gate.closed([account.pk]) as flying:
             yield flying
     else:

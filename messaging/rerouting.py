@@ -20,7 +20,6 @@ from django.db.models.functions import Least, Length
 from django.utils import timezone
 
 from providers import pacing
-from providers.errors import BadAnswer, Uncertain
 from providers.models import ProviderAccount
 from providers.types import Status
 
@@ -31,7 +30,6 @@ SLICE = 5_000  # messages that are moved in one transaction
 SOON = timedelta(minutes=1)  # what is scheduled for later than that stays: the account may be back by then
 FILL = 0.9  # of what an account can send in time is given to it, so that it is not late in its turn
 RETRY = timedelta(minutes=5)  # after so long an account that is down, and that nobody tries, gets another chance
-UNKNOWN = (Uncertain.default_code, BadAnswer.default_code, "worker_lost")  # and 5xx: codes of unknown outcomes
 
 
 class Row(NamedTuple):
@@ -194,9 +192,7 @@ def _waiting() -> tuple[QuerySet[Message], QuerySet[Message]]:
 
 def _look(rows: QuerySet[Message], most: int) -> list[Row]:
     """Without those of which somebody may have taken an earlier attempt."""
-    unknown = Attempt.objects.filter(
-        Q(error_code__in=UNKNOWN) | Q(error_code__regex=r"^5\d\d$"), message=OuterRef("pk")
-    )
+    unknown = Attempt.objects.filter(message=OuterRef("pk"), maybe_taken=True)
     columns = ("id", "number", "type", "sender", "due_at", "created_at", Length("text"))
     return [Row(*row) for row in rows.filter(~Exists(unknown), provider_id="").values_list(*columns)[:most]]
 
@@ -246,7 +242,7 @@ def _move(source: int, wanted: Mapping[int, Sequence[Row]]) -> int:
 def _still(source: int, rows: Iterable[Row]) -> dict[int, str]:
     """The status of those that still wait at the account; locked."""
     waiting = Message.objects.filter(account_id=source, status__in=(Status.SCHEDULED, Status.QUEUED))
-    locked = waiting.filter(pk__in=[row.id for row in rows]).select_for_update().order_by("pk")
+    locked = waiting.filter(pk__in=[row.id for row in rows]).select_for_update(no_key=True).order_by("pk")
     return dict(locked.values_list("id", "status"))
 
 

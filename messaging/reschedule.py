@@ -27,8 +27,9 @@ def reschedule(ids: Iterable[int], moment: datetime, by: str) -> int:
     waiting = Message.objects.filter(pk__in=list(ids), status__in=MOVABLE)
     accounts = set(waiting.values_list("account_id", flat=True))
     with gate.closed(accounts) as flying:
-        here = waiting.filter(account_id__in=accounts).select_for_update(of=("self",)).select_related("account")
-        due = _due([message for message in here.order_by("pk") if message.pk not in flying], moment)
+        locked = waiting.select_for_update(of=("self",), no_key=True).select_related("account")
+        here = locked.filter(account_id__in=accounts).order_by("pk")
+        due = _due([message for message in here if message.pk not in flying], moment)
         note = {"provider_status": f"rescheduled by {by}"[:40], "error_code": "", "error_text": ""}
         # one that was scheduled is moved by way of the queue: nothing leaves it in here
         moved = ledger.apply(Change(pk, Status.QUEUED, {**note, "due_at": at}) for pk, at in due.items())

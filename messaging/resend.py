@@ -64,7 +64,7 @@ def run(ids: Iterable[int], by: str, account: ProviderAccount | None = None, aga
     """
     with transaction.atomic():
         # locked: of two clicks, the second sees what the first made
-        rows = list(Message.objects.select_for_update().filter(pk__in=list(ids)).order_by("pk"))
+        rows = list(Message.objects.select_for_update(no_key=True).filter(pk__in=list(ids)).order_by("pk"))
         accounts = {account.pk: account} if account else ProviderAccount.objects.in_bulk({m.account_id for m in rows})
         through = {m.pk: account or accounts[m.account_id] for m in rows}
         refused = _refused(rows, through, again)

@@ -34,5 +34,6 @@ def send_again(ids: Iterable[int]) -> int:
 def _settle(ids: Iterable[int], to: Status, values: Mapping[str, Any]) -> list[int]:
     with transaction.atomic():
         # only these: a message on its way may be queued again too, but not by a person
-        uncertain = Message.objects.select_for_update().filter(pk__in=list(ids), status=Status.UNCERTAIN)
-        return list(ledger.apply(Change(pk, to, values) for pk in uncertain.values_list("pk", flat=True)))
+        uncertain = Message.objects.select_for_update(no_key=True).filter(pk__in=list(ids), status=Status.UNCERTAIN)
+        rows = uncertain.order_by("pk").values_list("pk", flat=True)
+        return list(ledger.apply(Change(pk, to, values) for pk in rows))

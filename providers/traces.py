@@ -90,6 +90,12 @@ def open_for(account_id: int, verb: str, refs: Sequence[Sequence[int]]) -> list[
         return sorted(made for (made,) in cursor.fetchall())
 
 
+def still_open(ids: Sequence[int]) -> set[int]:
+    """Those of these exchanges that nobody has closed; locked, in a transaction."""
+    rows = Exchange.objects.select_for_update(no_key=True).filter(pk__in=ids, open=True).order_by("pk")
+    return set(rows.values_list("pk", flat=True))
+
+
 def close(rows: Sequence[tuple[int, Trace | None]]) -> None:
     """Complete the exchanges of these ids in one statement. No trace: only that they are over."""
     values = [(pk, *_columns(trace)) for pk, trace in rows]
