@@ -85,7 +85,7 @@ def refuse(beginning: bytes) -> None:
     if not beginning.strip(b"\x00\t\r\n \xef\xbb\xbf\xff\xfe"):
         raise FileError(str(_("The file is empty.")))
     guess = mark(beginning)[0] or Detector.of(beginning).guess().encoding
-    if "utf-16" not in guess and beginning.count(0) > len(beginning) // 100:
+    if "utf-16" not in guess and beginning.count(0) > 8 + len(beginning) // 1_000:
         raise FileError(str(_PROGRAM))
 
 

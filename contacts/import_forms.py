@@ -92,8 +92,8 @@ class Reading(forms.Form):
         given = data if data is not None else {}
         encoding = given.get("encoding")
         self.encoding = encoding if encoding in encodings.LABELS else self.run.options["guess"]
-        wanted = given.get("delimiter", "")
-        wanted = given.get("other", "") if wanted == OTHER else wanted
+        is_other, other = given.get("delimiter") == OTHER, given.get("other", "")
+        wanted = other if is_other else given.get("delimiter", "")
         self.source = import_files.source(self.run)
         self.peek = tables.peek(self.source, self.encoding, wanted if is_separator(wanted) else "")
         delimiter = self.peek.delimiter
@@ -106,8 +106,8 @@ class Reading(forms.Form):
             "lists": given.getlist("lists") if data is not None else [],
             "seen": seen,
             "encoding": self.encoding,
-            "delimiter": delimiter if delimiter in tables.DELIMITERS else OTHER,
-            "other": "" if delimiter in tables.DELIMITERS else delimiter,
+            "delimiter": OTHER if is_other else delimiter,
+            "other": other,
             "header": self.has_header,
         }
         return values | self._columns(given, given.get("seen") == seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
@@ -179,7 +180,7 @@ def rejected_lines(run: Import) -> Iterator[str]:
     yield exporting.as_csv([[_("row"), _("reason"), *map(exporting.guarded, run.options.get("heading", ()))]])
     rows = run.rejects.order_by("row").values_list("row", "reason", "text")
     for row, reason, text in rows.iterator(chunk_size=1_000):
-        cells = next(csv.reader([text]), [])
+        cells = next(csv.reader(io.StringIO(text, newline="")), [])
         yield exporting.as_csv([[str(row), str(REASONS.get(reason, reason)), *map(exporting.guarded, cells)]])
 
 

@@ -287,7 +287,8 @@ def copy(table: str, columns: Mapping[str, Sequence[str]], constants: Mapping[st
         if connection.vendor == "postgresql":
             rows = map("\t".join, zip(*map(_escaped, columns.values()), strict=True))
             end = "".join(f"\t{value}" for value in constants.values()) + "\n"
-            with cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copying:
+            copied = cursor.copy(f"COPY {table} ({names}) FROM STDIN")
+            with connection.wrap_database_errors, copied as copying:
                 copying.write(end.join(rows) + end)
         else:
             marks = ", ".join(["%s"] * len(columns) + [f"'{value}'" for value in constants.values()])

@@ -271,8 +271,8 @@ def _commit(run: Import, worker: str, part: _Slice, targets: Targets) -> Import 
 def _as_line(cells: Sequence[str]) -> str:
     """As one line of CSV, cut."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="").writerow([cell[:KEPT].replace("\x00", "\ufffd") for cell in cells])
-    return text.getvalue().encode("utf-8", "replace").decode()[:KEPT]
+    csv.writer(text).writerow([cell[:KEPT].replace("\x00", "\ufffd") for cell in cells])
+    return text.getvalue().rstrip("\r\n").encode("utf-8", "replace").decode()[:KEPT]
 
 
 def _undoing(run: Import) -> Callable[[str], bool]:
