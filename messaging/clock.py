@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 
 from django.db import transaction
@@ -14,6 +14,7 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from contacts import changes, importing, mirroring
 from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
@@ -35,29 +36,30 @@ def tick() -> None:
     promote()
     for pk in accounts_abandoned():
         clear_up(pk)
-    for pk in accounts_due():
-        wake(pk)
-    for pk in bulk.abandoned():
-        if _not_lately("bulk", pk):
-            wakeup.bulk(pk, "")
-    for pk in accounts_to_poll():
-        if _not_lately("poll", pk):
-            wakeup.poll(pk)
-    for pk in probing.due():
-        if _not_lately("probe", pk):
-            wakeup.probe(pk)
     rerouting.give_chances()
-    for pk in rerouting.due():
-        if _not_lately("reroute", pk):
-            wakeup.reroute(pk)
     if _not_lately("replay", 0):
         reports.replay_recent()
+    for name, due, call in _calls():
+        for pk in due():
+            if _not_lately(name, pk):
+                call(pk)
     if _not_lately("tidy", 0) and housekeeping.due():
         wakeup.tidy()
-    stuck = timezone.now() - timedelta(seconds=AGAIN)
-    for pk in Campaign.objects.filter(complete=False, created_at__lt=stuck).values_list("pk", flat=True):
-        if _not_lately("expand", pk):
-            wakeup.expand(pk)
+
+
+def _calls() -> tuple[tuple[str, Callable[[], Iterable[int]], Callable[[int], object]], ...]:
+    """What waits for a worker: its name, the ids of those that wait, and how a worker is called."""
+    return (
+        ("drain", accounts_due, wakeup.drain),
+        ("expand", campaigns_stuck, wakeup.expand),
+        ("reroute", rerouting.due, wakeup.reroute),
+        ("bulk", bulk.abandoned, lambda pk: wakeup.bulk(pk, "")),
+        ("poll", accounts_to_poll, wakeup.poll),
+        ("probe", probing.due, wakeup.probe),
+        ("mirror", mirroring.due, mirroring.wake),
+        ("change", changes.abandoned, changes.wake),
+        ("import", importing.abandoned, lambda pk: importing.go_on(pk, "")),
+    )
 
 
 def promote() -> int:
@@ -109,6 +111,12 @@ def accounts_due() -> list[int]:
     return [account.pk for account in free if account.closed_until(now) is None]
 
 
+def campaigns_stuck() -> list[int]:
+    """Campaigns whose rows are not all made, some time after they were accepted."""
+    before = timezone.now() - timedelta(seconds=AGAIN)
+    return list(Campaign.objects.filter(complete=False, created_at__lt=before).values_list("pk", flat=True))
+
+
 def accounts_abandoned() -> list[int]:
     """Accounts with messages in flight that nobody drains: their worker died, and may have left no other work."""
     flying = Exchange.objects.filter(account_id=OuterRef("pk"), open=True)
@@ -127,11 +135,6 @@ def clear_up(account_id: int) -> None:
 def accounts_to_poll() -> list[int]:
     asked = Message.objects.filter(account_id=OuterRef("pk"), poll_at__lte=timezone.now())
     return list(ProviderAccount.objects.filter(Exists(asked), enabled=True).values_list("pk", flat=True))
-
-
-def wake(account_id: int) -> None:
-    if _not_lately("drain", account_id):
-        wakeup.drain(account_id)
 
 
 def _not_lately(what: str, pk: int) -> bool:
