@@ -6,12 +6,11 @@ import logging
 import random
 import time
 
-from django.db import DatabaseError
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from providers import errors, pacing, traces
-from providers.models import Exchange, ProviderAccount
+from providers.models import ProviderAccount
 from providers.types import MessageInfo, ReadMessages, Status, Trace
 
 from . import leases
@@ -67,7 +66,7 @@ class Asker:
             self._heed(error)
             return None
         finally:
-            keep_traces(self.account, [trace for trace in found if keep or trace.error])
+            traces.keep(self.account, [trace for trace in found if keep or trace.error])
 
     def _heed(self, error: errors.ProviderError) -> None:
         self.error = error
@@ -90,12 +89,3 @@ def _somebody_waits() -> bool:
     """Could this worker send instead?"""
     ready = ProviderAccount.objects.filter(Exists(_queue(OuterRef("pk"))), enabled=True, paused_reason="")
     return ready.exclude(pk__in=leases.held()).exists()
-
-
-def keep_traces(account: ProviderAccount, found: list[Trace]) -> None:
-    """What cannot be kept never stops the work."""
-    try:
-        for trace in found:
-            traces.complete(Exchange(account=account), trace).save()
-    except (DatabaseError, ValueError):
-        log.exception("The exchange with %s could not be kept", account)

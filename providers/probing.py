@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from django.db import DatabaseError
 from django.db.models import F
 from django.utils import timezone
 
@@ -17,7 +16,7 @@ from . import pacing, registry, traces
 from .base import Adapter
 from .encryption import Locked
 from .errors import NoCredits, ProviderError
-from .models import Exchange, ProviderAccount
+from .models import ProviderAccount
 from .types import AccountInfo, DeviceInfo, Feature, GetAccount, ListDevices, Trace
 
 log = logging.getLogger(__name__)
@@ -67,19 +66,10 @@ def _ask(account: ProviderAccount, asked: GetAccount | ListDevices) -> ProviderE
     except (ProviderError, Locked) as error:
         return error
     finally:
-        _keep(account, seen)
+        traces.keep(account, seen)
     balance = answer.credits if isinstance(answer, AccountInfo) else None
     account.saw_credits(balance)
     return NoCredits() if balance and balance.amount is not None and balance.amount <= 0 else None
-
-
-def _keep(account: ProviderAccount, seen: list[Trace]) -> None:
-    """A trace that cannot be kept stops nothing."""
-    try:
-        for trace in seen:
-            traces.complete(Exchange(account=account), trace).save()
-    except (DatabaseError, ValueError):
-        log.exception("The exchange with %s could not be kept", account)
 
 
 def _settle(account: ProviderAccount, error: ProviderError | Locked | None) -> None:
@@ -88,4 +78,4 @@ def _settle(account: ProviderAccount, error: ProviderError | Locked | None) -> N
         account.recover()
         log.info("Account %s sends again", account)
     elif isinstance(error, ProviderError) and error.scope == "account" and not error.retry:
-        account.still_paused(str(error), error.code)
+        account.still_paused(str(error), error.default_code)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import zlib
 from collections.abc import Sequence
 
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.utils import timezone
 
-from .models import Exchange
+from .models import Exchange, ProviderAccount
 from .types import Trace
+
+log = logging.getLogger(__name__)
 
 NAMES = ("method", "url", "request_headers", "request_body", "reply_headers", "reply_body")
 # what nearly every trace holds, so that it need not be kept again
@@ -72,6 +75,15 @@ def complete(exchange: Exchange, trace: Trace) -> Exchange:
     exchange.status, exchange.milliseconds, exchange.error = trace.status, round(trace.seconds * 1000), trace.error
     exchange.trace = pack(trace)
     return exchange
+
+
+def keep(account: ProviderAccount, found: Sequence[Trace]) -> None:
+    """Keep calls that handed nothing over. What cannot be kept never stops the work."""
+    try:
+        for trace in found:
+            complete(Exchange(account=account), trace).save()
+    except (DatabaseError, ValueError):
+        log.exception("The exchange with %s could not be kept", account)
 
 
 def open_for(account_id: int, verb: str, refs: Sequence[Sequence[int]]) -> list[int]:
