@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -15,11 +15,13 @@ from devices import limits
 from providers.models import ProviderAccount
 from providers.types import Status
 
-from . import ledger, windows
+from . import conduct, ledger, parking, streaks, windows
 from .backlog import Waiting
 from .ledger import Change
 from .models import Campaign
 
+State = Campaign.State
+COLUMNS = ("hours", "zone", "by_recipient", "priority", "state", "state_by", "failed_in_a_row")
 KEPT = 5.0  # seconds that sending hours and the existence of SIM limits are believed
 
 
@@ -35,7 +37,11 @@ class Door:
             self.read_at = time.monotonic()
             self.closed = windows.closed_until(self.account, timezone.now()) is not None
             self.limited = limits.limited(self.account.pk)
-            self.campaigns: dict[int, Campaign | None] = {}
+            self.campaigns: dict[int, Campaign] = {}
+
+    def forget(self) -> None:
+        """Look anew: something was changed behind the gate."""
+        self.read_at = -KEPT
 
     def is_open(self) -> bool:
         """Within the account's sending hours?"""
@@ -45,8 +51,28 @@ class Door:
     def admit(self, requests: Sequence[list[Waiting]]) -> list[list[Waiting]]:
         """Those of the messages that nothing speaks against; the others are ended or put off."""
         self.look()
+        self._meet(requests)
+        requests = _without(requests, self._halted(requests))
         stopped = self._opted_out(requests) | self._expired(requests) | self._out_of_hours(requests)
         return _without(requests, stopped)
+
+    def _meet(self, requests: Sequence[list[Waiting]]) -> None:
+        """Know the campaigns of these messages."""
+        missing = {m.campaign_id for request in requests for m in request if m.campaign_id} - self.campaigns.keys()
+        if missing:
+            self.campaigns |= Campaign.objects.only(*COLUMNS).in_bulk(missing)
+            streaks.know(self.campaigns[pk] for pk in missing if pk in self.campaigns)
+
+    def _halted(self, requests: Sequence[list[Waiting]]) -> set[int]:
+        """Messages of campaigns that may not send now. Thousands of them are taken out of the way at once."""
+        found = {m.id: m.campaign_id for request in requests for m in request if self._state(m) != State.SENDING}
+        for pk in set(found.values()):
+            parking.clear_way(self.campaigns[pk], self.account.pk)
+        return set(found)
+
+    def _state(self, message: Waiting) -> str:
+        campaign = self.campaigns.get(message.campaign_id or 0)
+        return campaign.state if campaign else State.SENDING
 
     def admit_to_sims(self, requests: Sequence[list[Waiting]], now: float) -> list[list[Waiting]]:
         """Those for which their SIM has room; they count as sent by it. ``now``: by pacing.now."""
@@ -71,8 +97,10 @@ class Door:
         if not out:
             return set()
         values = _end("opted_out", _("The recipient opted out."))
-        ended = [Change(m.id, Status.CANCELED, values) for request in requests for m in request if m.number in out]
-        return self._write(requests, ended)
+        theirs = [m for request in requests for m in request if m.number in out]
+        moved = self._write(requests, [Change(m.id, Status.CANCELED, values) for m in theirs])
+        conduct.skip_late(Counter(m.campaign_id for m in theirs if m.campaign_id and m.id in moved))
+        return {m.id for m in theirs}
 
     def _expired(self, requests: Sequence[list[Waiting]]) -> set[int]:
         now = time.time()
@@ -87,15 +115,13 @@ class Door:
 
     def _out_of_hours(self, requests: Sequence[list[Waiting]]) -> set[int]:
         """Urgent messages leave at any hour that the account sends."""
-        bulk = [m for request in requests for m in request if not m.priority and m.campaign_id]
-        missing = {m.campaign_id for m in bulk if m.campaign_id} - self.campaigns.keys()
-        if missing:
-            some = Campaign.objects.exclude(hours="").only("hours", "zone", "by_recipient", "priority").in_bulk(missing)
-            self.campaigns |= {pk: some.get(pk) for pk in missing}
+        groups: dict[int, list[Waiting]] = defaultdict(list)
+        for message in (m for request in requests for m in request if not m.priority and m.campaign_id):
+            groups[message.campaign_id].append(message)
         put_off: list[Change] = []
         now = timezone.now()
-        for pk, campaign in self.campaigns.items():
-            if campaign and (mine := [m for m in bulk if m.campaign_id == pk]):
+        for pk, mine in groups.items():
+            if (campaign := self.campaigns.get(pk)) and campaign.hours:
                 opens = windows.earliest(self.account, campaign, [m.number for m in mine], now)
                 reason = _("It waits for the campaign's sending hours.")
                 put_off += [_later(m, at, "hours", reason) for m, at in zip(mine, opens, strict=True) if at > now]

@@ -129,9 +129,7 @@ class Lane:
         """Commit that these requests leave now, as far as rules and limits allow. Returns them, and those that wait."""
         with records.writing(), ledger.together():
             epoch = leases.renew(self.account.pk, self.holder)
-            if epoch != self.epoch:
-                self.epoch = epoch
-                self.backlog.clear()
+            if self.is_void(epoch):
                 return [], []
             requests = self.door.admit(requests)
             if not requests:
@@ -149,6 +147,15 @@ class Lane:
             for exchange, request in zip(exchanges, going, strict=True)
         ]
         return batches, waiting
+
+    def is_void(self, epoch: int) -> bool:
+        """Whether somebody changed what waits; then nothing that was read is believed any more."""
+        if epoch == self.epoch:
+            return False
+        self.epoch = epoch
+        self.backlog.clear()
+        self.door.forget()
+        return True
 
     def operation(self, messages: Sequence[Waiting]) -> Send:
         can, first = self.adapter.supports, messages[0]
@@ -264,9 +271,7 @@ class Lane:
         self.keep_credits()
         with transaction.atomic():
             epoch = leases.renew(self.account.pk, self.holder)
-        if epoch != self.epoch:
-            self.epoch = epoch
-            self.backlog.clear()
+        self.is_void(epoch)
         before = self.account.updated_at
         self.account.refresh_from_db()
         if self.account.updated_at != before:

@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from providers.models import Exchange, ProviderAccount
 from providers.types import Feature, MessageInfo, Problem, ReadMessages, Status
 
-from . import gate, ledger, reports, wakeup
+from . import gate, ledger, parking, reports, wakeup
 from .asking import Asker
 from .ledger import Change
 from .models import Attempt, Message
@@ -319,6 +319,7 @@ class Desk:
             back = [change for change in changes if change.to is Status.QUEUED]
             if back:
                 self.keep_attempts(back, exchange_of)
+                parking.end_with_campaign(change.id for change in back)
                 wakeup.drain(self.account.pk)
         if found := [change.values["provider_id"] for change in changes if change.to is not Status.QUEUED]:
             reports.replay(self.account, found)

@@ -104,9 +104,13 @@ class Campaign(models.Model):
     ``expires_at``: what has not left by then does not go any more.
 
     ``recipients`` are the pasted E.164 numbers. Rows are made first of these, from ``expanded`` on, then of the
-    members of ``lists`` in the order of their ids, from ``cursor`` on, until it is ``complete``; so an expansion that
-    broke off goes on where it was. ``total``: recipients known so far, those ``skipped`` (how many, by reason) among
-    them. ``merges``: the text holds merge fields. ``token`` comes with the form: the same form twice is one campaign.
+    members of ``lists`` in the order of their ids, from the id ``cursor`` on (0: there are no lists); so an expansion
+    that broke off goes on where it was. ``total``: recipients known so far, those ``skipped`` (how many, by reason)
+    among them. ``complete``: nothing is left to be done in the background; every change of ``state`` begins it anew.
+    ``failed_in_a_row``: messages that the provider refused since it last took one; ``undelivered_in_a_row``: reports
+    of a failure since the last one of a delivery.
+
+    ``merges``: the text holds merge fields. ``token`` comes with the form: the same form twice is one campaign.
     """
 
     class State(models.TextChoices):
@@ -146,6 +150,7 @@ class Campaign(models.Model):
     complete = models.BooleanField(default=False)
     skipped = models.JSONField(default=dict, blank=True)
     failed_in_a_row = models.PositiveIntegerField(default=0)
+    undelivered_in_a_row = models.PositiveIntegerField(default=0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 

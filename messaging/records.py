@@ -16,7 +16,7 @@ from providers import traces
 from providers.models import Exchange, ProviderAccount
 from providers.types import Feature, Status
 
-from . import inquiry, leases, ledger, reports, verdicts
+from . import inquiry, leases, ledger, reports, streaks, verdicts
 from .handover import Answer
 from .ledger import Change
 from .models import Attempt, Message
@@ -97,7 +97,9 @@ def _write(account: ProviderAccount, settled: Sequence[Settled], *, with_traces:
         ours = traces.still_open([answer.batch.exchange for answer, _verdict in settled])
         in_time = [(answer, verdict) for answer, verdict in settled if answer.batch.exchange in ours]
         known = {m.id: m.known(account.pk, a.batch.status) for a, _v in in_time for m in a.batch.messages}
-        ledger.settle([change for _answer, verdict in in_time for change in verdict.changes], known)
+        changes = [change for _answer, verdict in in_time for change in verdict.changes]
+        moved = ledger.settle(changes, known)
+        streaks.of_outcomes((change for change in changes if change.id in moved), known)
         Attempt.objects.bulk_create(_attempts(account, in_time))
         if len(in_time) < len(settled):
             _settle_late([(answer, verdict) for answer, verdict in settled if answer.batch.exchange not in ours])

@@ -17,7 +17,7 @@ from providers import registry
 from providers.models import ProviderAccount
 from providers.types import Problem, Report, Status
 
-from . import gate, ledger
+from . import gate, ledger, streaks
 from .ledger import Change
 from .models import DeliveryReport, Message
 from .wire_ids import wire_id, with_ids
@@ -25,7 +25,7 @@ from .wire_ids import wire_id, with_ids
 AT_ONCE = 500  # reports in one transaction
 FRESH = timedelta(minutes=5)  # younger reports that match nothing are tried again by the clock
 RECENT = 1_000  # of these, the newest
-COLUMNS = ("provider_id", "number", "status", "sent_at")
+COLUMNS = ("provider_id", "number", "status", "sent_at", "campaign__undelivered_in_a_row")
 # a message that has several reports ends as the last of these says, in whatever order they come
 WORDS = (Status.SENT, Status.EXPIRED, Status.FAILED, Status.DELIVERED)
 RANK = {status.value: place for place, status in enumerate(WORDS)}
@@ -117,7 +117,7 @@ def _messages(account: ProviderAccount, ids: Iterable[str]) -> dict[str, list[Me
     """What was handed over under these ids. What was received has ids of its own."""
     found: dict[str, list[Message]] = defaultdict(list)
     sent = with_ids(Message.objects.exclude(provider_id=""), account.pk, filter(wire_id, ids))
-    for message in sent.only(*COLUMNS).order_by("pk"):
+    for message in sent.select_related("campaign").only(*COLUMNS).order_by("pk"):
         if message.status != Status.RECEIVED:
             found[wire_id(message.provider_id)].append(message)
     return found
@@ -159,7 +159,10 @@ def _move(account: ProviderAccount, rows: Iterable[DeliveryReport]) -> int:
     if not news:
         return 0
     with _door(account, [message for _row, message in news]) as flying:
-        return len(ledger.apply(_change(account, row, m) for row, m in news if m.pk not in flying))
+        changes = [_change(account, row, m) for row, m in news if m.pk not in flying]
+        moved = ledger.apply(changes)
+        streaks.of_reports((c for c in changes if c.id in moved), {m.pk: m.campaign for _row, m in news})
+    return len(moved)
 
 
 @contextmanager

@@ -175,6 +175,12 @@ def choose(
     return [place for place in places if place is not None]
 
 
+def limits(route: Route) -> list[int]:
+    """How long texts may be (characters) for the accounts that set a limit, each once, the shortest first."""
+    kinds = (member.account.kind_class for member in now(route) if member.account.kind in registry.kinds())
+    return sorted({kind.max_text for kind in kinds if kind.max_text is not None})
+
+
 # --- For forms and pages -----------------------------------------------------------------------------
 
 

@@ -17,9 +17,9 @@ from providers.models import ProviderAccount
 from providers.pacing import Log
 from providers.types import Feature, Rate, Status
 
-from . import gate, inquiry, polling, windows
+from . import gate, inquiry, parking, polling, windows
 from .ledger import FINAL, WAITING
-from .models import Message, Tally, Worker
+from .models import Campaign, Message, Tally, Worker
 
 S = Status
 COUNTED = 10_000  # messages of a queue that are counted, so that it stays cheap
@@ -91,6 +91,16 @@ def _in_the_air(message: Message, now: datetime) -> Waiting | None:
     if message.status != S.QUEUED or message.pk not in gate.in_the_air([message.account_id]):
         return None
     return Waiting(_("The request is on its way to the provider."), expected=now)
+
+
+def _campaign(message: Message, now: datetime) -> Waiting | None:
+    campaign = message.campaign
+    if campaign is None or not parking.parks(campaign.state):
+        return None
+    if campaign.state == Campaign.State.APPROVAL:
+        return Waiting(_("Its campaign waits for approval by a second person."), attention=True)
+    words = _("Its campaign is paused. %s Resume it to send.") % campaign.state_reason
+    return Waiting(" ".join(words.split()), attention=True)
 
 
 def _account(message: Message, now: datetime) -> Waiting | None:
@@ -343,7 +353,7 @@ def _uncertain(message: Message, now: datetime) -> Waiting:
 
 Reason = Callable[[Message, datetime], Waiting | None]
 _REASONS: Sequence[Reason] = (
-    _in_the_air, _account, _no_worker, _not_yet, _hours, _phone, _credits, _held, _down, _in_line
+    _in_the_air, _campaign, _account, _no_worker, _not_yet, _hours, _phone, _credits, _held, _down, _in_line
 )  # fmt: skip
 _BY_STATUS: Mapping[Status, Callable[[Message, datetime], Waiting]] = {
     S.SCHEDULED: _unsent,

@@ -32,6 +32,11 @@ SMSDASH_WORKERS = env.int("SMSDASH_WORKERS", 3)
 SMSDASH_WEB = env.bool("SMSDASH_WEB", True)
 SMSDASH_DEFAULT_REGION = env.str("SMSDASH_DEFAULT_REGION", "").upper() or None
 SMSDASH_KEEP_EXCHANGES = env.int("SMSDASH_KEEP_EXCHANGES", 30)  # days; 0: for ever
+# Campaigns to lists: seconds until the first message leaves; recipients above which a second person must approve (0:
+# never); failures in a row after which a campaign pauses itself (0: never).
+SMSDASH_UNDO_SECONDS = env.int("SMSDASH_UNDO_SECONDS", 30)
+SMSDASH_APPROVAL_ABOVE = env.int("SMSDASH_APPROVAL_ABOVE", 0)
+SMSDASH_STOP_AFTER_FAILURES = env.int("SMSDASH_STOP_AFTER_FAILURES", 50)
 # Where providers reach this installation, for callbacks.
 SMSDASH_PUBLIC_URL = env.str("SMSDASH_PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
 

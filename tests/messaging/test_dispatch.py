@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from contacts import optout
-from messaging import campaigns, clock, drain, leases, reports, verdicts
+from messaging import campaigns, clock, drain, expanding, leases, reports, verdicts
 from messaging.campaigns import Draft
 from messaging.dispatch import Lane
 from messaging.hands import Hands
@@ -320,7 +320,7 @@ def test_a_large_campaign_is_expanded_in_the_background(
     account: ProviderAccount, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(campaigns, "AT_ONCE", 3)
-    monkeypatch.setattr(campaigns, "SLICE", 4)
+    monkeypatch.setattr(expanding, "SLICE", 4)
     campaign = campaigns.submit(Draft(account, GOOD, "Hello"))
     assert Message.objects.count() == 0
     campaigns.expand(campaign.pk, seconds=0.0)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from devices.models import Device, Sim
-from messaging import campaigns
+from messaging import campaigns, expanding
 from messaging.campaigns import Draft
 from messaging.models import Message, Route, RouteMember
 from providers.models import ProviderAccount
@@ -37,7 +37,7 @@ def places() -> list[tuple[str, int | None]]:
 def test_recipients_are_split_over_the_chosen_sims_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when the rows are made in slices that do not divide by three."""
     monkeypatch.setattr(campaigns, "AT_ONCE", 5)
-    monkeypatch.setattr(campaigns, "SLICE", 7)
+    monkeypatch.setattr(expanding, "SLICE", 7)
     owner = account("Phones")
     phones(owner)
     campaign = campaigns.submit(Draft(owner, MANY, "Hello", devices={"targets": ["1", "2|0", "2|1"]}))
