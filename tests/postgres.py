@@ -32,10 +32,15 @@ def url(durable: bool = False) -> str:
         return given
     if host := os.environ.get("TEST_PGHOST"):
         return f"postgres://{quote(host, safe='')}/postgres"
+    return started(durable).url
+
+
+def started(durable: bool = False) -> Server:
+    """A server of one's own, until this process ends."""
     server = Server(Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp")))  # a socket's path has 107 bytes at most
     atexit.register(server.stop)
     server.start(OPTIONS if durable else OPTIONS + FORGETFUL)
-    return f"postgres://postgres@{quote(str(server.base), safe='')}/postgres"
+    return server
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +60,19 @@ class Server:
         socket = f"{options} -c unix_socket_directories={self.base}"
         self.run([bin_dir / "pg_ctl", "-D", self.data, "-l", log, "-w", "-s", "-o", socket, "start"])
 
+    def restart(self) -> None:
+        """As after an upgrade: everybody is thrown out, and may come again a moment later."""
+        log = self.base / "log"
+        self.run([self.bin_dir() / "pg_ctl", "-D", self.data, "-l", log, "-m", "fast", "-w", "-s", "restart"])
+
     def stop(self) -> None:
         if (self.data / "postmaster.pid").exists():
             self.run([self.bin_dir() / "pg_ctl", "-D", self.data, "-m", "immediate", "-w", "-s", "stop"])
         shutil.rmtree(self.base, ignore_errors=True)
+
+    @property
+    def url(self) -> str:
+        return f"postgres://postgres@{quote(str(self.base), safe='')}/postgres"
 
     @property
     def data(self) -> Path:
