@@ -25,7 +25,8 @@ from providers import registry
 from providers.models import ProviderAccount
 from providers.types import Feature
 
-from . import campaigns, routes
+from . import campaigns, merging, routes
+from .addressees import Addressees
 from .campaigns import Draft
 from .models import Route
 from .phones import Phones
@@ -69,7 +70,7 @@ def _moment(**values: Any) -> forms.CharField:
     return forms.CharField(required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}), **values)
 
 
-class Compose(Phones):
+class Compose(Phones, Addressees):
     """``draft`` and ``recipients`` are there once it is valid. ``leave_out`` is the number of those that are left.
 
     ``account`` takes the id of an account, or ``route:ID``; ``cleaned_data["route"]`` is then that route, and
@@ -128,8 +129,9 @@ class Compose(Phones):
         help_text=gettext_lazy("What has not left by then does not go any more."),
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: Any = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.offer_lists(user)
         self.accounts = {str(account.pk): account for account in accounts()}
         self.routes = {f"route:{route.pk}": route for route in routes.options() if _carriers(route)}
         self.fields["account"].choices = self._through()
@@ -190,6 +192,7 @@ class Compose(Phones):
             self.add_error(None, _("The form was damaged on its way. Look through it and send it again."))
         if "numbers" in self.cleaned_data:
             self._check_recipients()
+            self._attempt("text", self._read_text)
         self._check_times()
         if self.cleaned_data["by_recipient"] and not self.cleaned_data.get("hours", "?"):
             sentence = _("Say which hours they are. Write them as %(example)s.") % {"example": opening_hours.EXAMPLE}
@@ -202,8 +205,18 @@ class Compose(Phones):
         found = self.recipients
         if found.rejected and self.cleaned_data.get("leave_out") != str(len(found.kept)):
             self.add_error("numbers", _rejected(found))
-        elif not found.kept and found.opted_out:
+        elif self.chosen_lists and not self.reach.kept:
+            self.add_error("lists", _("Nobody is left: there is nobody on these lists who can be written to."))
+        elif not self.chosen_lists and not found.kept and found.opted_out:
             self.add_error("numbers", _("Nobody is left: everyone in the list opted out."))
+
+    def _read_text(self) -> None:
+        """With merge fields it stays as it was typed; without, doubled braces are braces from here on."""
+        text = self.cleaned_data.get("text", "")
+        self.check_fields(text)
+        self.cleaned_data["merges"] = bool(merging.fields_of(text))
+        if not self.cleaned_data["merges"]:
+            self.cleaned_data["text"] = merging.render(text, {})
 
     def _check_times(self) -> None:
         data, now = self.cleaned_data, timezone.now()
@@ -271,6 +284,8 @@ class Compose(Phones):
             devices=data.get("devices", {}),
             token=data.get("token") or uuid.uuid4(),
             user=user,
+            lists=self.chosen_lists,
+            merges=data.get("merges", False),
         )
 
     def again(self) -> None:

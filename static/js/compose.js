@@ -7,6 +7,9 @@
   const abilities = JSON.parse(document.getElementById("abilities").textContent);
   const { account, sender, text, attachments, due } = form.elements;
   const part = (id) => document.getElementById(id);
+  const FIELDS = /\{[^{}\n]*\}?/g;
+  const FIELD = /\{\s*\p{L}[^{}\n]*\}/u;
+  let asked = "";
 
   /* Shows a field where the account can use it; a hidden one is not sent. */
   function allow(field, box, can) {
@@ -50,16 +53,52 @@
     line.textContent = name ? line.dataset.text.replace("%sender", () => name) : line.dataset.empty;
   }
 
+  /* Lists and merge fields are looked over before they are sent. */
   function label() {
-    const button = part("send");
-    button.textContent = due.value ? button.dataset.later : button.dataset.now;
+    const { now, later, look } = part("send").dataset;
+    const looked = FIELD.test(text.value.replace(/\{\{|\}\}/g, "")) || form.querySelector("#lists :checked");
+    part("send").textContent = looked ? look : due.value ? later : now;
+  }
+
+  /* Which fields there are, and who lacks them, is asked when the fields of the text change. */
+  function fields() {
+    const found = (text.value.match(FIELDS) || []).join("");
+    part("merged").hidden = !found;
+    if (found !== asked) part("found").dispatchEvent(new Event("fields"));
+    asked = found;
+  }
+
+  /* Puts words where the cursor is. */
+  function insert(words) {
+    text.setRangeText(words, text.selectionStart, text.selectionEnd, "end");
+    text.dispatchEvent(new Event("input", { bubbles: true }));
+    text.focus();
+  }
+
+  function narrow(search) {
+    const word = search.value.toLowerCase();
+    for (const row of form.querySelectorAll("#lists .check"))
+      row.hidden = !row.textContent.toLowerCase().includes(word) && !row.querySelector(":checked");
   }
 
   account.addEventListener("change", follow);
   form.elements.phones?.addEventListener("change", followPhones);
-  form.addEventListener("input", preview);
-  due.addEventListener("input", label);
-  window.addEventListener("pageshow", () => (follow(), label()));
+  form.addEventListener("input", (event) => {
+    if (event.target.matches("[data-narrow]")) return narrow(event.target);
+    preview();
+    label();
+    if (event.target === text) fields();
+  });
+  form.addEventListener("click", ({ target }) => {
+    const name = target.closest("[data-insert]")?.dataset.insert;
+    if (name) insert(`{${name}}`);
+  });
+  part("template")?.addEventListener("change", ({ target }) => {
+    const words = JSON.parse(part("texts").textContent)[target.value];
+    if (words) insert(words);
+    target.value = "";
+  });
+  window.addEventListener("pageshow", () => (follow(), label(), fields()));
   follow();
   label();
 })();

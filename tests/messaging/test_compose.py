@@ -341,12 +341,12 @@ def test_the_pages_take_few_queries(
 ) -> None:
     for n in range(times):
         account(f"Account {n}")
-    with django_assert_num_queries(4):  # session, user, accounts, routes
+    with django_assert_num_queries(6):  # session, user, lists, accounts, routes, templates
         client.get(URL)
-    with django_assert_num_queries(5):  # and opt-outs
+    with django_assert_num_queries(7):  # and opt-outs
         client.post(URL, typed(main, text=""))
     for n in range(times):
         phone(account(f"Phones {n}", kind="smsgateway"), "1", 0, 1)
         RouteMember.objects.create(route=Route.objects.create(name=f"Route {n}"), account=main)
-    with django_assert_num_queries(7):  # and their accounts, phones, SIMs
+    with django_assert_num_queries(9):  # and their accounts, phones, SIMs
         client.get(URL)
