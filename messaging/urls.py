@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import compose_views, log_views, message_views, report_views, route_views
+from . import campaign_views, compose_views, log_views, message_views, report_views, route_views
 
 urlpatterns = [
     path("compose/", compose_views.compose, name="messaging-compose"),
@@ -16,6 +16,10 @@ urlpatterns = [
     path("messages/reports/", report_views.unmatched, name="messaging-reports"),
     path("messages/<int:pk>/", message_views.message, name="messaging-message"),
     path("messages/<int:pk>/resend/", message_views.resend, name="messaging-message-resend"),
+    path("campaigns/", campaign_views.campaigns, name="campaigns"),
+    path("campaigns/<int:pk>/", campaign_views.campaign, name="campaign"),
+    path("campaigns/<int:pk>/act/", campaign_views.act, name="campaign-act"),
+    path("campaigns/<int:pk>/rename/", campaign_views.rename, name="campaign-rename"),
     path("routes/", route_views.routes, name="messaging-routes"),
     path("routes/add/", route_views.add, name="messaging-route-add"),
     path("routes/<int:pk>/", route_views.route, name="messaging-route"),

@@ -23,6 +23,8 @@ from providers.models import ProviderAccount
 from providers.types import Feature, Status
 from sandbox.accounts import open_account
 
+from . import demo_campaigns
+
 ACCOUNTS = {
     "customersms": "Customer care",
     "smsgateway": "Phones on the shelf",
@@ -54,8 +56,10 @@ def load(say: Callable[[str], None]) -> None:
         say("Loading the demo …")
         with transaction.atomic():
             accounts = [_account(slug, name) for slug, name in ACCOUNTS.items() if slug in registry.kinds()]
-            people = _contacts()
+            guests, people = _contacts()
             ledger.insert(list(_history(accounts, people)))
+            hearing = [account for account in accounts if account.kind_class.poll_after is not None]
+            demo_campaigns.load((hearing or accounts)[-1], people, guests)
     _follow_port()
 
 
@@ -96,7 +100,8 @@ def sync_devices() -> None:
                 return  # the next start tries again
 
 
-def _contacts() -> list[Contact]:
+def _contacts() -> tuple[ContactList, list[Contact]]:
+    """The list, and those on it who did not opt out."""
     people = Contact.objects.bulk_create(
         Contact(number=f"+1555010{index:04d}", name=f"{NAMES[index % len(NAMES)]} {chr(65 + index // 12)}.")
         for index in range(1, 61)
@@ -104,7 +109,8 @@ def _contacts() -> list[Contact]:
     guests = ContactList.objects.create(name="Demo guests")
     consent.subscribe(guests, [person.pk for person in people], How.IMPORT, "the demo")
     consent.opt_out([people[-1].pk], How.STOP, "the demo")
-    return people[:-1]
+    guests.refresh_from_db()
+    return guests, people[:-1]
 
 
 def _history(accounts: list[ProviderAccount], people: list[Contact]) -> Iterator[Message]:

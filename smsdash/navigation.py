@@ -31,6 +31,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("overview", _("Overview"), "layout-dashboard", "messaging.view_message"),
             Entry("messaging-compose", _("Compose"), "square-pen", "messaging.add_message"),
             Entry("messaging-log", _("Message log"), "list", "messaging.view_message"),
+            Entry("campaigns", _("Campaigns"), "megaphone", "messaging.view_campaign"),
         ),
     ),
     (

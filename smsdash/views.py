@@ -10,6 +10,9 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from messaging import campaign_pages
+from messaging.campaign_pages import Shown
+
 from . import overview as figures
 
 
@@ -20,21 +23,24 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The page, or for its poller the fragment: 204 as long as ``v`` is still the version of all counts."""
     if not request.user.has_perm("messaging.view_message"):
         return render(request, "smsdash/welcome.html")
-    version = figures.version()
+    allowed = request.user.has_perm("messaging.view_campaign")
+    campaigns = campaign_pages.standing(campaign_pages.running()) if allowed else []
+    version = f"{figures.version()}-{campaign_pages.version(campaigns)}"
     if not request.htmx:
-        return render(request, "smsdash/overview.html", _context(version))
+        return render(request, "smsdash/overview.html", _context(version, campaigns))
     if request.GET.get("v") == version:
         return HttpResponse(status=204)
-    return render(request, "smsdash/overview.html#figures", _context(version))
+    return render(request, "smsdash/overview.html#figures", _context(version, campaigns))
 
 
-def _context(version: str) -> dict[str, Any]:
+def _context(version: str, campaigns: list[Shown]) -> dict[str, Any]:
     rows = figures.tallies()
     by_hour = figures.hourly(rows)
     reasons, cut = figures.reasons()
     states = figures.accounts(rows)
     return {
         "version": version,
+        "campaigns": campaigns,
         "unused": version.startswith("0-"),
         "figures": figures.figures(by_hour),
         "bars": figures.bars(by_hour),
