@@ -8,12 +8,14 @@ from django.utils.translation import gettext_lazy as _
 from providers.admin import AccountFilter, Admin, Record
 
 from . import limits
-from .models import Device, Sim, UssdRequest
+from .models import Balance, Device, Inventory, Reading, SavedCode, Sim, UssdRequest, UssdSchedule
 
 
 @admin.register(Device)
 class DeviceAdmin(Admin):
-    list_display = ("name", "device_id", "account", "model", "enabled", "online", "primary", "last_seen", "synced_at")
+    list_display = (
+        "name", "alias", "device_id", "account", "model", "enabled", "online", "primary", "last_seen", "gone_at"
+    )  # fmt: skip
     list_filter = (AccountFilter, "enabled", "online")
     search_fields = ("device_id__startswith",)
     raw_id_fields = ("account",)
@@ -47,7 +49,44 @@ class SimAdmin(Admin):
 
 @admin.register(UssdRequest)
 class UssdRequestAdmin(Record):
-    list_display = ("sent_at", "account", "device_id", "sim", "code", "response", "answered_at")
-    list_filter = (AccountFilter,)
+    list_display = ("sent_at", "account", "device_id", "sim", "code", "state", "response", "answered_at")
+    list_filter = (AccountFilter, "state")
+    raw_id_fields = ("created_by",)
     ordering = ("-pk",)
     sealed = ("account__credentials",)
+
+
+@admin.register(Inventory)
+class InventoryAdmin(Record):
+    list_display = ("account", "synced_at", "next_at", "error")
+    ordering = ("account",)
+    sealed = ("account__credentials",)
+
+
+@admin.register(SavedCode)
+class SavedCodeAdmin(Record):
+    """They are changed on their own page, which asks who may dial what."""
+
+    list_display = ("name", "code", "sim", "operator", "pattern", "unit", "warn_below")
+    list_select_related = ("sim__device",)
+    search_fields = ("code__startswith",)
+
+
+@admin.register(UssdSchedule)
+class UssdScheduleAdmin(Record):
+    list_display = ("saved", "sim", "every", "next_at", "enabled", "error")
+    list_select_related = ("saved", "sim__device")
+    list_filter = ("enabled",)
+
+
+@admin.register(Balance)
+class BalanceAdmin(Record):
+    list_display = ("sim", "saved", "value", "at")
+    list_select_related = ("saved", "sim__device")
+
+
+@admin.register(Reading)
+class ReadingAdmin(Record):
+    list_display = ("balance", "value", "at")
+    list_select_related = ("balance__saved",)
+    ordering = ("-id",)

@@ -1,4 +1,4 @@
-"""How many messages a SIM may send an hour and a day, so that its operator does not block it.
+"""How many messages a SIM may send an hour and a day, so that its operator does not block it; none while it is paused.
 
 A limit holds for any 60 minutes and any 24 hours, not for those of the clock. A SIM without limits is not logged.
 """
@@ -8,24 +8,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import time
 
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from providers import pacing
 from providers.types import Rate
 
-from .models import Sim
+from .models import Device, Sim
 from .targets import Place
 
 HOUR, DAY = 3600, 86400
 UNLIMITED = 10**9  # in the place of a limit that is not set: what was used is logged, in case it is set later
-CLOSED = 60.0  # seconds until a SIM with a limit of 0 is looked at again
+CLOSED = 60.0  # seconds until a SIM that is paused, or whose limit is 0, is looked at again
 
-_HAS_LIMIT = Q(per_hour__isnull=False) | Q(per_day__isnull=False)
+_IS_HELD = Q(per_hour__isnull=False) | Q(per_day__isnull=False) | Q(paused_at__isnull=False)
 
 
 def limited(account_id: int) -> bool:
-    """Has any SIM of the account a limit? If not, ``take`` has nothing to say."""
-    return Sim.objects.filter(_HAS_LIMIT, device__account_id=account_id).exists()
+    """Has any SIM of the account a limit, or is it or a phone paused? If not, ``take`` has nothing to say."""
+    sims = Sim.objects.filter(_IS_HELD, device__account_id=account_id)
+    return Device.objects.filter(Exists(sims) | Q(account_id=account_id, paused_at__isnull=False)).exists()
 
 
 def take(account_id: int, wanted: Mapping[Place, int], now: float) -> dict[Place, tuple[int, float]]:
@@ -36,11 +37,14 @@ def take(account_id: int, wanted: Mapping[Place, int], now: float) -> dict[Place
     phone's first SIM, and no phone at all on the primary one's.
     """
     sims = _locked(account_id, {device for device, _slot in wanted})
+    paused = _paused(account_id, {device for device, slot in wanted if (device, slot) not in sims})
     logs: dict[Sim, pacing.Log] = {}
     granted: dict[Place, tuple[int, float]] = {}
     for place, n in wanted.items():
         sim = sims.get(place)
-        if sim is None or (sim.per_hour is None and sim.per_day is None):
+        if place[0] in paused or (sim and (sim.paused_at or sim.device.paused_at)):
+            granted[place] = 0, CLOSED
+        elif sim is None or (sim.per_hour is None and sim.per_day is None):
             granted[place] = n, 0.0
         elif 0 in (sim.per_hour, sim.per_day):
             granted[place] = 0, CLOSED
@@ -71,6 +75,15 @@ def used(sim: Sim, now: float | None = None) -> dict[str, int]:
     return {"hour" if rate.seconds == HOUR else "day": n for rate, n in found.items()}
 
 
+def _paused(account_id: int, unknown: set[str]) -> set[str]:
+    """Those of the phones whose SIMs are not known that are paused."""
+    if not unknown:
+        return set()
+    rows = Device.objects.filter(account_id=account_id, paused_at__isnull=False)
+    found = rows.filter(Q(device_id__in=unknown) | Q(primary=True)).values_list("device_id", "primary")
+    return {name for device, primary in found for name in ((device, "") if primary else (device,))} & unknown
+
+
 def _log(sim: Sim) -> pacing.Log:
     rates = (Rate(sim.per_hour or UNLIMITED, HOUR), Rate(sim.per_day or UNLIMITED, DAY))
     return pacing.Log(rates, sim.log, even=False)
@@ -83,7 +96,7 @@ def _locked(account_id: int, devices: set[str]) -> dict[Place, Sim]:
         asked |= Q(device__primary=True)
     rows = Sim.objects.filter(asked, device__account_id=account_id).select_related("device").order_by("pk")
     found: dict[Place, Sim] = {}
-    for sim in sorted(rows.select_for_update(of=("self",)), key=lambda sim: sim.slot):
+    for sim in sorted(rows.select_for_update(of=("self",)), key=lambda sim: (bool(sim.gone_at), sim.slot)):
         found[sim.device.device_id, sim.slot] = sim
         found.setdefault((sim.device.device_id, None), sim)
         if sim.device.primary:

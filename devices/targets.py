@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Prefetch, Q
 from django.utils.translation import gettext as _
 
 from providers.types import Devices, Spread, Target
 
-from .models import Device
+from .models import Device, Sim
 
 ALL = {Spread.ALL_DEVICES: "devices", Spread.ALL_SIMS: "sims"}
 _STORED = {name: spread for spread, name in ALL.items()}
@@ -97,31 +98,69 @@ def _target(name: str) -> Target:
 
 def places(account_id: int, choice: Choice) -> list[Place]:
     """The phones and SIMs that share the messages, in a steady order. Raises ValueError with a sentence for "all" of
-    an account none of whose phones is known and switched on.
+    an account none of whose phones is known, switched on and not paused.
 
-    Phones that are named are taken even where the inventory lacks them; those switched off only if no other is left.
+    Phones that are named are taken even where the inventory lacks them; those switched off or paused only if no other
+    is left. What is paused keeps its messages waiting (see limits.py).
     """
     if not choice:
-        return [("", None)]
+        return [_primary(account_id)]
     if not choice.spread:
-        off = Device.objects.filter(account_id=account_id, enabled=False).values_list("device_id", flat=True)
-        named = [(target.device, target.sim) for target in choice.targets]
-        switched_off = set(off)
-        return [place for place in named if place[0] not in switched_off] or named
-    phones = list(Device.objects.filter(account_id=account_id, enabled=True).order_by("pk").prefetch_related("sims"))
+        by_id = {phone.device_id: phone for phone in _phones(account_id)}
+        named = list(dict.fromkeys(_default(by_id.get(target.device), target) for target in choice.targets))
+        return [place for place in named if _sends(by_id.get(place[0]), place[1])] or named
+    known = _phones(account_id)
+    phones = [phone for phone in known if _sends(phone, None)]
+    if not phones and any(phone.enabled and not phone.gone_at for phone in known):
+        raise ValueError(_("All phones of this account are paused. Resume one on the page Devices, then send."))
     if not phones:
         raise ValueError(
             _("No phone of this account is known and switched on. Load its phones on the page Devices, then send.")
         )
     if choice.spread is Spread.ALL_DEVICES:
-        return [(phone.device_id, None) for phone in phones]
+        return [_default(phone, Target(phone.device_id)) for phone in phones]
     return [(phone.device_id, slot) for phone in phones for slot in _slots(phone)]
 
 
+def _phones(account_id: int) -> list[Device]:
+    """With those of their SIMs that are there. Two queries."""
+    sims = Sim.objects.filter(gone_at=None).order_by("slot")
+    rows = Device.objects.filter(account_id=account_id).order_by("pk")
+    return list(rows.prefetch_related(Prefetch("sims", sims)))
+
+
+def _primary(account_id: int) -> Place:
+    """The phone that was chosen as the primary one; else the provider's, which need not be named."""
+    ours = Q(chosen=True) | Q(primary=True, default_slot__isnull=False)
+    phone = Device.objects.filter(ours, account_id=account_id, gone_at=None).order_by("-chosen").first()
+    return (phone.device_id, phone.default_slot) if phone else ("", None)
+
+
+def _default(phone: Device | None, target: Target) -> Place:
+    """The SIM that a phone uses where none is named. None: it decides itself, as long as none of its SIMs is paused."""
+    if phone is None or target.sim is not None:
+        return target.device, target.sim
+    free, sims = _slots(phone), phone.sims.all()
+    if phone.default_slot is not None and phone.default_slot in free:
+        return target.device, phone.default_slot
+    return target.device, free[0] if free and len(free) < len(sims) else None
+
+
+def _sends(phone: Device | None, slot: int | None) -> bool:
+    """Neither switched off, gone nor paused, as far as is known."""
+    if phone is None:
+        return True
+    if not phone.enabled or phone.paused_at or phone.gone_at:
+        return False
+    known = [sim for sim in phone.sims.all() if slot in (None, sim.slot)]
+    return not known or any(not sim.paused_at for sim in known)
+
+
 def _slots(phone: Device) -> list[int | None]:
-    """A phone whose SIMs are not known chooses one itself."""
-    found: list[int | None] = [sim.slot for sim in phone.sims.all()]
-    return found or [None]
+    """Those of its SIMs that are not paused. A phone whose SIMs are not known chooses one itself."""
+    sims = phone.sims.all()
+    found: list[int | None] = [sim.slot for sim in sims if not sim.paused_at]
+    return found if sims else [None]
 
 
 def assign(account_id: int, choice: Choice, n: int, offset: int = 0, seed: str = "") -> list[Place]:

@@ -37,6 +37,7 @@ SMSDASH_KEEP_EXCHANGES = env.int("SMSDASH_KEEP_EXCHANGES", 30)  # days; 0: for e
 SMSDASH_UNDO_SECONDS = env.int("SMSDASH_UNDO_SECONDS", 30)
 SMSDASH_APPROVAL_ABOVE = env.int("SMSDASH_APPROVAL_ABOVE", 0)
 SMSDASH_STOP_AFTER_FAILURES = env.int("SMSDASH_STOP_AFTER_FAILURES", 50)
+SMSDASH_SILENT_AFTER = env.int("SMSDASH_SILENT_AFTER", 30)  # minutes unseen after which a phone is shown as silent
 # Where providers reach this installation, for callbacks.
 SMSDASH_PUBLIC_URL = env.str("SMSDASH_PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
 

@@ -7,6 +7,7 @@ from itertools import accumulate
 import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,6 +99,22 @@ def test_the_phones_of_another_account_are_others(shelf: ProviderAccount) -> Non
 def test_a_limit_of_nothing_lets_nothing_through(shelf: ProviderAccount) -> None:
     phone(shelf, "1", 0, limits={"per_day": 0})
     assert take(shelf, p1=5)["p1"] == (0, limits.CLOSED)
+
+
+def test_what_is_paused_lets_nothing_through(shelf: ProviderAccount) -> None:
+    phone(shelf, "1", 0, 1)
+    phone(shelf, "2", 0, primary=True)
+    phone(shelf, "3")
+    assert not limits.limited(shelf.pk)
+    Sim.objects.filter(device__device_id="1", slot=0).update(paused_at=timezone.now())
+    assert limits.limited(shelf.pk)
+    assert take(shelf, p1_0=5, p1_1=5) == {"p1_0": (0, limits.CLOSED), "p1_1": (5, 0.0)}
+    Sim.objects.update(paused_at=None)
+    shelf.devices.filter(device_id__in=["2", "3"]).update(paused_at=timezone.now())
+    assert limits.limited(shelf.pk)
+    assert take(shelf, p1_0=5, p2_0=5, p3=5, primary=5) == {
+        "p1_0": (5, 0.0), "p2_0": (0, limits.CLOSED), "p3": (0, limits.CLOSED), "primary": (0, limits.CLOSED)
+    }  # fmt: skip
 
 
 def test_a_limit_set_later_counts_what_went_before(shelf: ProviderAccount) -> None:

@@ -4,10 +4,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django import DjangoAssertNumQueries
 
+from devices.models import Sim
 from devices.targets import Choice, assign, places, to_wire
 from providers.models import ProviderAccount
 from providers.types import Devices, Spread, Target
@@ -114,6 +116,55 @@ def test_a_choice_means_phones_and_sims(shelf: ProviderAccount, case: str) -> No
     assert places(shelf.pk, Choice.read(typed)) == expected
 
 
+# --- What is paused, gone, or chosen -----------------------------------------------------------------
+
+OFF = {"paused_at": timezone.now()}
+GONE = {"gone_at": timezone.now(), "enabled": False}
+
+
+@db
+def test_what_is_paused_or_gone_gets_nothing(shelf: ProviderAccount) -> None:
+    shelf.devices.filter(device_id="1").update(**OFF)
+    Sim.objects.filter(device__device_id="2", slot=0).update(**OFF)
+    shelf.devices.filter(device_id="3").update(**GONE)
+    assert places(shelf.pk, Choice.read("all sims")) == [("2", 1)]
+    assert places(shelf.pk, Choice.read("all devices")) == [("2", 1)]
+    assert places(shelf.pk, Choice.read("1, 2, 2|0, 3, 2|1")) == [("2", 1)]
+
+
+@db
+def test_a_sim_that_is_gone_is_none_of_all_sims(shelf: ProviderAccount) -> None:
+    Sim.objects.filter(device__device_id="2", slot=0).update(gone_at=timezone.now())
+    assert ("2", 0) not in places(shelf.pk, Choice.read("all sims"))
+
+
+@db
+def test_what_is_named_and_paused_waits_where_it_is(shelf: ProviderAccount) -> None:
+    shelf.devices.update(**OFF)
+    assert places(shelf.pk, Choice.read("1, 2|0")) == [("1", None), ("2", 0)]
+    with pytest.raises(ValueError, match="All phones of this account are paused"):
+        places(shelf.pk, Choice.read("all devices"))
+
+
+@db
+def test_a_phone_sends_through_its_default_sim(shelf: ProviderAccount) -> None:
+    shelf.devices.filter(device_id="2").update(default_slot=1)
+    assert places(shelf.pk, Choice.read("2")) == [("2", 1)]
+    assert places(shelf.pk, Choice.read("all devices")) == [("1", None), ("2", 1), ("3", None)]
+    Sim.objects.filter(device__device_id="2", slot=1).update(**OFF)
+    assert places(shelf.pk, Choice.read("2")) == [("2", 0)]
+
+
+@db
+def test_the_chosen_phone_is_the_primary_one(shelf: ProviderAccount) -> None:
+    shelf.devices.filter(device_id="1").update(primary=True, default_slot=0)
+    assert places(shelf.pk, Choice()) == [("1", 0)]
+    shelf.devices.filter(device_id="3").update(chosen=True)
+    assert places(shelf.pk, Choice()) == [("3", None)]
+    shelf.devices.filter(device_id="3").update(**GONE)
+    assert places(shelf.pk, Choice()) == [("1", 0)]
+
+
 @db
 def test_phones_of_another_account_are_none(shelf: ProviderAccount) -> None:
     other = account("Other", kind="smsgateway")
@@ -168,7 +219,9 @@ def test_any_number_of_phones_takes_two_queries(
 ) -> None:
     with django_assert_num_queries(2):
         assign(shelf.pk, Choice.read("all sims"), 10_000)
-    with django_assert_num_queries(0):
+    with django_assert_num_queries(2):
+        assign(shelf.pk, Choice.read("1, 2|0"), 10_000)
+    with django_assert_num_queries(1):
         assign(shelf.pk, Choice(), 10_000)
 
 
