@@ -17,6 +17,7 @@ from .models import (
     ImportChunk,
     ImportReject,
     Mirror,
+    OptOutWord,
     Subscription,
 )
 
@@ -101,3 +102,10 @@ class BulkChangeAdmin(Record):
     list_display = ("action", "list", "done", "created_by", "created_at", "finished_at")
     list_select_related = ("list", "created_by")
     ordering = ("-pk",)
+
+
+@admin.register(OptOutWord)
+class OptOutWordAdmin(Admin):
+    list_display = ("word", "kind", "language")
+    list_filter = ("kind", "language")
+    search_fields = ("word__startswith",)

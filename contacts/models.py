@@ -311,3 +311,24 @@ class BulkChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action}: {self.done}"
+
+
+class OptOutWord(models.Model):
+    """A word by which people opt out, opt in or ask for help; it counts if it is all that they write. See optout.py."""
+
+    class Kind(models.TextChoices):
+        STOP = "stop", _("Opt out")
+        START = "start", _("Opt in")
+        HELP = "help", _("Help")
+
+    word = models.CharField(_("word"), max_length=40, unique=True, help_text=_("In any case of letters."))
+    kind = models.CharField(_("meaning"), max_length=5, choices=Kind.choices)
+    language = models.CharField(_("language"), max_length=20, blank=True, help_text=_("For your own overview."))
+
+    class Meta:
+        ordering = ["kind", "language", "word"]
+        verbose_name = _("opt-out word")
+        verbose_name_plural = _("opt-out words")
+
+    def __str__(self) -> str:
+        return self.word

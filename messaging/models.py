@@ -14,6 +14,11 @@ from contacts.models import ContactList
 from providers.models import ProviderAccount
 from providers.types import MessageType, Status
 
+from .inbox_models import Answer as Answer
+from .inbox_models import AutoReply as AutoReply
+from .inbox_models import Conversation as Conversation
+from .inbox_models import Listening as Listening
+from .inbox_models import ReadMark as ReadMark
 from .wire_ids import WireId
 
 STATUSES = [
