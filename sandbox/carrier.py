@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -39,13 +40,14 @@ from providers.types import (
     WebhookInfo,
 )
 
-from . import limits, phones, sending, ussd
+from . import agent, limits, phones, sending, ussd
 from .models import Account, Contact, Message, UssdRequest
-from .outcomes import fate
+from .outcomes import Fault, fate
 from .waiting import Pause
 
 LISTED = 500  # messages or USSD requests in one answer
 USER = "1"
+NEVER = timedelta(days=36_500)
 
 
 class Carrier:
@@ -107,19 +109,23 @@ class Carrier:
 
     def do_send_ussd(self, op: SendUssd) -> UssdInfo:
         target = phones.sim_of(self.account, Target(op.device, op.sim))
-        now = timezone.now()
-        answered = now + timedelta(seconds=ussd.ANSWER_AFTER)
+        now, answer = timezone.now(), ussd.answer(op.code)
+        answered = now + (NEVER if answer.after is None else timedelta(seconds=answer.after))
         row = UssdRequest.objects.create(
             account=self.account,
             code=sending.plain(op.code),
-            response=ussd.answer(op.code),
+            response=answer.text,
             device=target.device,
             sim=target.sim,
             sent_at=now,
             starts_at=answered,
-            next_at=answered if self.account.webhook_url else None,
+            next_at=answered if self.account.webhook_url and answer.after is not None else None,
         )
-        return _ussd_info(row, now)
+        if answer.early and self.account.webhook_url:
+            agent.post([row])
+        if answer.fault:
+            raise Fault(answer.fault)
+        return replace(_ussd_info(row, now), response=None, answered_at=None)
 
     def do_read_ussd(self, op: ReadUssd) -> tuple[UssdInfo, ...]:
         now = timezone.now()

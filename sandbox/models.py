@@ -14,6 +14,7 @@ from django.db.models import F, Q
 
 from providers.types import Rate, Status
 
+from . import ussd
 from .outcomes import fate
 
 
@@ -235,3 +236,7 @@ class UssdRequest(Posting):
 
     def __str__(self) -> str:
         return self.code
+
+    @property
+    def delays(self) -> tuple[float, ...]:
+        return tuple(n / 10 for n in range(ussd.answer(self.code).told))
