@@ -190,7 +190,7 @@ def check(request: HttpRequest) -> HttpResponse:
 def _fields(request: HttpRequest, found: Recipients | None, lists: Sequence[ContactList]) -> dict[str, Any]:
     """What is said below the text of its merge fields, where it has any."""
     text = request.POST.get("text", "")[: forms.LONGEST]
-    if "{" not in text or not request.user.has_perm(SEES_PEOPLE):
+    if not (lists or "{" in text) or not request.user.has_perm(SEES_PEOPLE):
         return {}
     some = audience.sample(lists, found.kept if found else ())
     known = audience.known_fields(lists, some)

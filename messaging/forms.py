@@ -97,6 +97,7 @@ class Compose(Phones, Addressees):
         strip=False,
         max_length=LONGEST,
         widget=forms.Textarea(attrs={"rows": 5, "data-counter": "#counter"}),
+        help_text=gettext_lazy("{name} is each person’s name, {name|friend} “friend” for those without one."),
     )
     attachments = forms.CharField(
         label=gettext_lazy("Attachments"),

@@ -84,7 +84,7 @@ def _share(typed: Sequence[Person], n: int) -> int:
 
 def readings(draft: Draft, some: Sample, start: int = 0) -> list[Reading]:
     """What the next three of the sample read, round and round. The longest and the most patchy text come early."""
-    people = list(some.people)
+    people = [*some.listed, *some.typed]
     if not people:
         return []
     text = merging.Text(draft.text) if draft.merges else None
@@ -93,8 +93,8 @@ def readings(draft: Draft, some: Sample, start: int = 0) -> list[Reading]:
         written = text.render(person.values) if text else draft.text
         return Reading(person, written, measure(written).parts)
 
-    if text:
-        longest = max(people, key=lambda person: len(text.render(person.values)))
+    if text and len(people) > AT_ONCE:
+        longest = max(people, key=lambda person: (of(person).parts, len(of(person).text)))
         patchy = max(people, key=lambda person: len(text.gaps(person.values)))
         people = list({person.number: person for person in (people[0], longest, patchy, *people)}.values())
     start %= len(people)

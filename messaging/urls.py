@@ -2,11 +2,25 @@ from __future__ import annotations
 
 from django.urls import path
 
-from . import campaign_views, compose_views, log_views, message_views, report_views, route_views
+from . import (
+    campaign_views,
+    compose_views,
+    log_views,
+    message_views,
+    preflight_views,
+    report_views,
+    route_views,
+    template_views,
+)
 
 urlpatterns = [
     path("compose/", compose_views.compose, name="messaging-compose"),
     path("compose/check/", compose_views.check, name="messaging-check"),
+    path("compose/undo/<int:pk>/", preflight_views.undo, name="messaging-undo"),
+    path("templates/", template_views.templates, name="messaging-templates"),
+    path("templates/add/", template_views.add, name="messaging-template-add"),
+    path("templates/<int:pk>/", template_views.template, name="messaging-template"),
+    path("templates/<int:pk>/delete/", template_views.delete, name="messaging-template-delete"),
     path("messages/", log_views.log, name="messaging-log"),
     path("messages/cancel/", log_views.cancel, name="messaging-cancel"),
     path("messages/resolve/", log_views.resolve, name="messaging-resolve"),

@@ -32,6 +32,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("messaging-compose", _("Compose"), "square-pen", "messaging.add_message"),
             Entry("messaging-log", _("Message log"), "list", "messaging.view_message"),
             Entry("campaigns", _("Campaigns"), "megaphone", "messaging.view_campaign"),
+            Entry("messaging-templates", _("Templates"), "file-text", "messaging.view_template"),
         ),
     ),
     (

@@ -1,6 +1,16 @@
 // The compose form follows the chosen account, and shows the text as it arrives. All of it is checked on the server too.
 "use strict";
 
+/* Below any counted text: its fields are counted as they are typed. */
+(function () {
+  const words = document.getElementById("merged");
+  const text = document.querySelector("textarea[data-counter]");
+  if (!words || !text) return;
+  const show = () => (words.hidden = !/\{\s*\p{L}[^{}\n]*\}/u.test(text.value.replace(/\{\{|\}\}/g, "")));
+  text.addEventListener("input", show);
+  window.addEventListener("pageshow", show);
+})();
+
 (function () {
   const form = document.getElementById("compose");
   if (!form) return;
@@ -63,7 +73,6 @@
   /* Which fields there are, and who lacks them, is asked when the fields of the text change. */
   function fields() {
     const found = (text.value.match(FIELDS) || []).join("");
-    part("merged").hidden = !found;
     if (found !== asked) part("found").dispatchEvent(new Event("fields"));
     asked = found;
   }
