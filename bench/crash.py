@@ -95,6 +95,9 @@ class Scene:
         self.note(self.held_by(pid))
 
     def stop_worker(self) -> None:
+        """One at a time: on SQLite, whoever stands still while it writes keeps everybody waiting."""
+        if self.still:
+            return self.kill_worker()
         pid = self.some_worker()
         os.kill(pid, signal.SIGSTOP)
         self.still[pid] = time.monotonic() + PAUSE

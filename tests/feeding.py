@@ -1,7 +1,8 @@
 """``python -m tests.feeding``, with an installation's environment: accounts at a sandbox, and campaigns for them.
 
-A plan comes in as JSON: ``accounts`` (name, kind, base_url, key, rates) and ``campaigns`` (account, numbers, text, and
-perhaps priority, ``at``: seconds from now until it is submitted, ``later``: seconds more until it is due).
+A plan comes in as JSON: ``accounts`` (name, kind, base_url, key, rates); ``routes`` (name, accounts: their names);
+``campaigns`` (account, numbers, text, and perhaps route, priority, ``at``: seconds from now until it is submitted,
+``later``: seconds more until it is due).
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ if __name__ == "__main__":
     from django.utils import timezone
 
     from messaging import campaigns
+    from messaging.models import Route, RouteMember
     from providers.models import ProviderAccount
 
     def add(facts: Facts) -> None:
@@ -55,17 +57,26 @@ if __name__ == "__main__":
         account.set_credentials({f.name: secrets.get(f.name, facts["key"]) if f.secret else f.default for f in fields})
         account.save()
 
+    def connect(facts: Facts) -> None:
+        route = Route.objects.create(name=facts["name"], strategy=Route.WEIGHTED)
+        for place, name in enumerate(facts["accounts"]):
+            RouteMember.objects.create(route=route, account=ProviderAccount.objects.get(name=name), position=place)
+
     def submit(facts: Facts) -> None:
         """As a form that is sent until it was heard: its token makes one campaign of it."""
         token, due_at = uuid.uuid4(), timezone.now() + timedelta(seconds=facts.get("later", 0))
         end = time.monotonic() + 60
         while True:
             try:
-                account = ProviderAccount.objects.get(name=facts["account"])
-                priority = facts.get("priority", 0)
                 campaigns.submit(
                     campaigns.Draft(
-                        account, facts["numbers"], facts["text"], due_at=due_at, priority=priority, token=token
+                        ProviderAccount.objects.get(name=facts["account"]),
+                        facts["numbers"],
+                        facts["text"],
+                        route=Route.objects.filter(name=facts.get("route")).first(),
+                        due_at=due_at,
+                        priority=facts.get("priority", 0),
+                        token=token,
                     )
                 )
                 return
@@ -78,6 +89,8 @@ if __name__ == "__main__":
     plan, begun = json.load(sys.stdin), time.monotonic()
     for facts in plan.get("accounts", ()):
         add(facts)
+    for facts in plan.get("routes", ()):
+        connect(facts)
     for facts in plan.get("campaigns", ()):
         time.sleep(max(0.0, begun + facts.get("at", 0) - time.monotonic()))
         submit(facts)

@@ -56,6 +56,12 @@ class Server:
 
     # -- processes --
 
+    @property
+    def pid(self) -> int:
+        """The supervisor's, also when it is gone."""
+        assert self.process is not None
+        return self.process.pid
+
     def start(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
@@ -132,7 +138,7 @@ class Server:
         if url := self.environment.get("DATABASE_URL"):
             with psycopg.connect(url) as connection:
                 return connection.execute(sql).fetchall()  # type: ignore[call-overload,no-any-return]
-        with closing(sqlite3.connect(self.data / "smsdash.sqlite3", timeout=30)) as connection:
+        with closing(sqlite3.connect(self.data / "smsdash.sqlite3", timeout=60)) as connection:
             return connection.execute(sql).fetchall()
 
     def execute(self, sql: str) -> None:
@@ -141,7 +147,7 @@ class Server:
             with psycopg.connect(url) as connection:
                 connection.execute(sql)  # type: ignore[call-overload]
                 return
-        with closing(sqlite3.connect(self.data / "smsdash.sqlite3", timeout=30)) as connection, connection:
+        with closing(sqlite3.connect(self.data / "smsdash.sqlite3", timeout=60)) as connection, connection:
             connection.execute(sql)
 
     def manage(self, *arguments: str) -> str:

@@ -44,8 +44,8 @@ def crashed(new_installation: Callable[[], dict[str, str]]) -> Iterator[Crashed]
         flying = [strike(server, [first], lambda: kill_workers(server))]
         feeding.feed(server, {"campaigns": [campaign(kind) for kind in others]})
         flying.append(strike(server, others, server.kill_everything))
+        judge.end_leases(server, server.pid)
         server.start()
-        judge.end_leases(server)
         until("all to have an end", lambda: not judge.waiting(server), 120)
         ids = {pk for requests in flying for messages in requests.values() for pk in messages}
         yield Crashed(server, flying, judge.judge(server, server, ids))
