@@ -18,7 +18,7 @@ from providers.types import Status
 from . import conduct, ledger, parking, streaks, windows
 from .backlog import Waiting
 from .ledger import Change
-from .models import Campaign
+from .models import Answer, Campaign
 
 State = Campaign.State
 COLUMNS = ("hours", "zone", "by_recipient", "priority", "state", "state_by", "failed_in_a_row")
@@ -98,6 +98,8 @@ class Door:
             return set()
         values = _end("opted_out", _("The recipient opted out."))
         theirs = [m for request in requests for m in request if m.number in out]
+        told = _confirmations(theirs)  # whoever opted out is told so
+        theirs = [m for m in theirs if m.campaign_id not in told]
         moved = self._write(requests, [Change(m.id, Status.CANCELED, values) for m in theirs])
         conduct.skip_late(Counter(m.campaign_id for m in theirs if m.campaign_id and m.id in moved))
         return {m.id for m in theirs}
@@ -132,6 +134,12 @@ class Door:
             rows = {m.id: m.known(self.account.pk, Status.QUEUED) for request in requests for m in request}
             ledger.settle(changes, rows)
         return {change.id for change in changes}
+
+
+def _confirmations(messages: Sequence[Waiting]) -> set[int]:
+    campaigns = {m.campaign_id for m in messages if m.campaign_id}
+    confirming = Answer.objects.filter(campaign__in=campaigns, confirms=True)
+    return set(confirming.values_list("campaign_id", flat=True))
 
 
 def _without(requests: Sequence[list[Waiting]], stopped: set[int]) -> list[list[Waiting]]:

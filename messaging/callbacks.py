@@ -8,11 +8,11 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from devices import ussd
-from providers import errors
+from providers import errors, traces
 from providers.models import ProviderAccount
 from providers.types import Event, Inbound, Report, Request, UssdReply
 
-from . import inbound, reports
+from . import inbound, inbox_polling, reports
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +23,16 @@ def callback(request: HttpRequest, token: str) -> HttpResponse:
     account = ProviderAccount.objects.filter(callback_token=token).first()
     if account is None:
         raise Http404
+    posted = as_wire(request)
+    keeps = account.kind_class.keeps_callbacks and bool(posted.query or posted.body)
     try:
-        events = account.adapter().read_callback(as_wire(request))
-    except errors.BadSignature as error:
-        return JsonResponse({"error": str(error)}, status=401)
+        events = account.adapter().read_callback(posted)
     except errors.ProviderError as error:
-        return JsonResponse({"error": str(error)}, status=400)
-    take(account, events)
+        status = 401 if isinstance(error, errors.BadSignature) else 400
+        if keeps:
+            traces.keep_post(account, posted, status, str(error))
+        return JsonResponse({"error": str(error)}, status=status)
+    take(account, events, traces.keep_post(account, posted, 200) if keeps else None)
     return JsonResponse({"ok": True})
 
 
@@ -43,10 +46,13 @@ def as_wire(request: HttpRequest) -> Request:
     )
 
 
-def take(account: ProviderAccount, events: tuple[Event, ...]) -> None:
+def take(account: ProviderAccount, events: tuple[Event, ...], exchange: int | None = None) -> None:
+    """``exchange``: the id of the one that keeps the post."""
     reports.apply(account, [event for event in events if isinstance(event, Report)])
     for event in events:
         if isinstance(event, Inbound):
-            inbound.receive(account, event)
+            inbound.receive(account, event, exchange)
         elif isinstance(event, UssdReply):
             ussd.answer(account, event)
+    if any(isinstance(event, Inbound) for event in events):
+        inbox_polling.pushed(account)

@@ -57,7 +57,7 @@ class Conversation(models.Model):
         verbose_name_plural = _("conversations")
         indexes = [
             models.Index(fields=["state", "last"], name="conversation_by_state"),
-            models.Index(fields=["heard"], name="conversation_by_heard"),
+            models.Index(fields=["last"], name="conversation_by_last"),
             models.Index(
                 fields=["snoozed_until"], name="conversation_snoozed", condition=Q(snoozed_until__isnull=False)
             ),

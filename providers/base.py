@@ -71,6 +71,7 @@ class Adapter(ABC):
     poll_after: ClassVar[float | None] = None  # seconds until a status is worth asking for; None: never
     concurrency: ClassVar[int] = 8  # requests under way at once; more of them where they carry few messages
     webhook_events: ClassVar[tuple[str, ...]] = ()  # what a webhook is registered for, in the wire's words
+    keeps_callbacks: ClassVar[bool] = False  # what is posted is not documented, so each post is kept as it came
 
     def __init__(self, account: Account, transport: Transport | None = None) -> None:
         self.account = account

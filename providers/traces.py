@@ -7,14 +7,17 @@ import logging
 import zlib
 from collections.abc import Sequence
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
 from .models import Exchange, ProviderAccount
-from .types import Trace
+from .redaction import Redactor, spellings
+from .transport import url_of
+from .types import Request, Trace
 
 log = logging.getLogger(__name__)
 
+TOLD = ("content-type", "user-agent")  # headers of a post to us that say how to read it
 NAMES = ("method", "url", "request_headers", "request_body", "reply_headers", "reply_body")
 # what nearly every trace holds, so that it need not be kept again
 _USUAL = json.dumps(
@@ -84,6 +87,31 @@ def keep(account: ProviderAccount, found: Sequence[Trace]) -> None:
             complete(Exchange(account=account), trace).save()
     except (DatabaseError, ValueError):
         log.exception("The exchange with %s could not be kept", account)
+
+
+def keep_post(account: ProviderAccount, request: Request, status: int, error: str = "") -> int | None:
+    """Keep what a provider posted to us, as it came but for secrets; the exchange's id, None if it cannot be kept."""
+    adapter = account.adapter()
+    hide = Redactor([*spellings([account.callback_token]), *adapter.secrets])
+    trace = Trace(
+        verb="callback",
+        method=request.method,
+        url=hide(url_of(account.callback_url, request)),
+        request_headers={name: hide.header(name, value) for name, value in request.headers.items() if name in TOLD},
+        request_body=hide.body(request.body),
+        at=timezone.now(),
+        seconds=0.0,
+        status=status,
+        error=error,
+    )
+    try:
+        with transaction.atomic():
+            row = complete(Exchange(account=account), trace)
+            row.save()
+        return row.pk
+    except (DatabaseError, ValueError):
+        log.exception("What was posted for %s could not be kept", account)
+        return None
 
 
 def open_for(account_id: int, verb: str, refs: Sequence[Sequence[int]]) -> list[int]:

@@ -527,7 +527,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Inbound:
-    """A received message. ``number`` is the person who wrote; ``to`` is our number where the wire says it."""
+    """A received message. ``number`` is the person who wrote; ``to`` is our number where the wire says it.
+
+    ``made_up``: the wire gave no id, so one was made of the contents, and the same words later have the same.
+    """
 
     provider_id: str
     number: str
@@ -539,6 +542,7 @@ class Inbound:
     sim: int | None = None
     received_at: datetime | None = None  # on the phone
     stored_at: datetime | None = None  # at the provider
+    made_up: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ SMSDASH_UNDO_SECONDS = env.int("SMSDASH_UNDO_SECONDS", 30)
 SMSDASH_APPROVAL_ABOVE = env.int("SMSDASH_APPROVAL_ABOVE", 0)
 SMSDASH_STOP_AFTER_FAILURES = env.int("SMSDASH_STOP_AFTER_FAILURES", 50)
 SMSDASH_SILENT_AFTER = env.int("SMSDASH_SILENT_AFTER", 30)  # minutes unseen after which a phone is shown as silent
+# What people are answered to STOP, START and HELP (contacts/optout.py); empty: nothing.
+SMSDASH_STOP_TEXT = env.str("SMSDASH_STOP_TEXT", "You are opted out and get no more messages. Reply START to get them.")
+SMSDASH_START_TEXT = env.str("SMSDASH_START_TEXT", "You get our messages again. Reply STOP to opt out.")
+SMSDASH_HELP_TEXT = env.str("SMSDASH_HELP_TEXT", "Reply STOP to opt out, START to get messages again.")
 # Where providers reach this installation, for callbacks.
 SMSDASH_PUBLIC_URL = env.str("SMSDASH_PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
 

@@ -109,7 +109,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='conversation',
-            index=models.Index(fields=['heard'], name='conversation_by_heard'),
+            index=models.Index(fields=['last'], name='conversation_by_last'),
         ),
         migrations.AddIndex(
             model_name='conversation',

@@ -106,6 +106,7 @@ class Adapter(base.Adapter):
         ),
     )
     max_batch = 100  # not documented; ours
+    keeps_callbacks = True
 
     def write_send(self, op: Send) -> Request:
         given = self.account.credentials
@@ -225,8 +226,9 @@ def _read_reply(posted: Mapping[str, Any], zone: tzinfo) -> Inbound:
     text, date = _first(fields, TEXT), _first(fields, DATE)
     if not number or not any(name in fields for name in TEXT):
         raise ValueError("no sender or no text")
-    found_id = _first(fields, ID) or wire.fingerprint(number, to, text, date)
-    return Inbound(found_id, number, text, to=to, received_at=_optional_date(date, zone))
+    given, at = _first(fields, ID), _optional_date(date, zone)
+    found_id = given or wire.fingerprint(number, to, text, date)
+    return Inbound(found_id, number, text, to=to, received_at=at, made_up=not given and not date)
 
 
 def _plain(value: object) -> str:

@@ -286,6 +286,7 @@ def _read_message_event(raw: Mapping[str, Any]) -> Inbound | Report:
         sim=info.sim,
         received_at=info.sent_at,
         stored_at=info.delivered_at,
+        made_up=not info.id and not raw.get("sentDate"),
     )
 
 
