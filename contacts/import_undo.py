@@ -31,14 +31,17 @@ def step(run: Import) -> bool:
 
 def _contacts(run: Import, after: int) -> int | None:
     """Delete those that only this import knows; the last id that was looked at, None at the end."""
-    made = Contact.objects.filter(made_by_import=run, pk__gt=after).order_by("pk")
-    ids = list(made.values_list("pk", flat=True)[:SLICE])
+    made = Contact.objects.filter(made_by_import=run, pk__gt=after)
+    ids = list(made.order_by("pk").values_list("pk", flat=True)[:SLICE])
+    if not ids:
+        return None
     elsewhere = Subscription.objects.filter(contact=OuterRef("pk")).exclude(made_by_import=run)
     told = ConsentEvent.objects.filter(contact=OuterRef("pk"), at__gt=run.started_at).exclude(how=How.IMPORT)
     changed = ImportChange.objects.filter(contact=OuterRef("pk"))
-    alone = Contact.objects.filter(pk__in=ids).exclude(Exists(elsewhere) | Exists(told) | Exists(changed))
-    consent.forget(list(alone.filter(opted_out_at=None).values_list("pk", flat=True)))
-    return ids[-1] if len(ids) == SLICE else None
+    others = Exists(elsewhere) | Exists(told) | Exists(changed)
+    alone = made.filter(pk__lte=ids[-1], opted_out_at=None).exclude(others)
+    consent.forget(list(alone.values_list("pk", flat=True)))
+    return ids[-1]
 
 
 def _subscriptions(run: Import, after: int) -> int | None:
