@@ -250,16 +250,16 @@ def _remember(run: Import, changed: Sequence[tuple[_Known, Person]]) -> None:
 
 def _put_on_lists(run: Import, people: People, ids: Mapping[str, int], everybody: Sequence[int]) -> None:
     """Opt-outs first, then whoever is unsubscribed, then the lists in the order of their ids: consent.py locks so."""
-    by = said_by(run)
-    if out := {ids[person.number] for person in people if person.opted_out}:
+    by, who = said_by(run), [ids[number] for number in people.number]
+    if out := {pk for pk, opted_out in zip(who, people.opted_out, strict=False) if opted_out}:
         consent.opt_out(sorted(out), How.IMPORT, by, _("Marked as opted out in “%s”.") % run.name)
     wanted: dict[tuple[int, bool], dict[int, None]] = defaultdict(dict)
-    for person in people:
-        for subscribed, names in ((False, person.unsubscribed), (True, person.lists)):
+    for subscribed, column in ((False, people.unsubscribed), (True, people.lists)):
+        for pk, names in zip(who, column, strict=False):
             for name in names:
-                wanted[_list(name), subscribed][ids[person.number]] = None
-    for pk in everybody:
-        wanted[pk, True].update(dict.fromkeys(ids[person.number] for person in people))
+                wanted[_list(name), subscribed][pk] = None
+    for to_all in everybody:
+        wanted[to_all, True].update(dict.fromkeys(who))
     for (pk, subscribed), members in sorted(wanted.items(), key=lambda item: item[0]):
         to = ContactList.objects.get(pk=pk)
         if subscribed:
@@ -274,6 +274,7 @@ def said_by(run: Import) -> str:
 
 
 def _list(name: str) -> int:
+    """The id of the list of that name, which is made if there is none."""
     return ContactList.objects.get_or_create(name=name)[0].pk
 
 
