@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django import forms
+from django.db.models import Prefetch
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -49,8 +50,8 @@ class Phones(forms.Form):
                 widget=forms.CheckboxSelectMultiple,
                 error_messages={"invalid_choice": _("A phone or SIM is gone or switched off. Choose anew.")},
             )
-        for pk, choices in _choices(having).items():
-            self.fields[_name(pk)].choices = choices
+        for pk, found in choices(having).items():
+            self.fields[_name(pk)].choices = found
         self.phone_lists = [(pk, self[_name(pk)]) for pk in having]
 
     @property
@@ -79,12 +80,13 @@ def _name(account_id: int) -> str:
     return f"phones_{account_id}"
 
 
-def _choices(accounts: Iterable[int]) -> dict[int, list[tuple[str, str]]]:
-    """By account: every phone that is switched on, followed by its SIMs."""
+def choices(accounts: Iterable[int]) -> dict[int, list[tuple[str, str]]]:
+    """By account: every phone that is switched on and not paused, followed by its SIMs."""
     found: dict[int, list[tuple[str, str]]] = {pk: [] for pk in accounts}
     if found:
-        phones = Device.objects.filter(account__in=found, enabled=True).order_by("name", "pk")
-        for phone in phones.prefetch_related("sims"):
+        there = {"gone_at": None, "paused_at": None}
+        phones = Device.objects.filter(account__in=found, enabled=True, **there).order_by("name", "pk")
+        for phone in phones.prefetch_related(Prefetch("sims", Sim.objects.filter(**there).order_by("slot"))):
             found[phone.account_id] += _entries(phone)
     return found
 
@@ -97,4 +99,4 @@ def _entries(phone: Device) -> list[tuple[str, str]]:
 
 def _sim_label(sim: Sim) -> str:
     called = _("SIM %(n)d") % {"n": sim.slot + 1}
-    return ", ".join(filter(None, [called, sim.label, sim.number]))
+    return ", ".join(filter(None, [called, sim.alias or sim.label, sim.number]))

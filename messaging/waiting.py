@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -130,6 +130,8 @@ def _no_worker(message: Message, now: datetime) -> Waiting | None:
 def _not_yet(message: Message, now: datetime) -> Waiting | None:
     if message.due_at <= now:
         return None
+    if message.error_code == "sim_limit" and (held := _phone(message, now)):
+        return held
     values = {"time": moment(message.due_at), "reason": message.error_text}
     if message.error_text:
         return Waiting(_("It is tried again at %(time)s. %(reason)s") % values, expected=message.due_at)
@@ -163,13 +165,19 @@ def _hours(message: Message, now: datetime) -> Waiting | None:
 
 
 def _phone(message: Message, now: datetime) -> Waiting | None:
-    """The phone or SIM that it is meant for."""
-    if not message.device:
+    """The phone or SIM that it is meant for; what names none is asked about when a SIM put it off."""
+    if not message.device and message.error_code != "sim_limit":
         return None
     device, sim = phone_of(message)
     if device is None:
         return None
     name = {"device": str(device), "seen": moment(device.last_seen) if device.last_seen else _("never")}
+    if device.paused_at or (sim and sim.paused_at):
+        name["paused"] = str(device if device.paused_at else sim)
+        return Waiting(_("%(paused)s is paused. Resume it, or move the message to another phone.") % name, True)
+    if device.gone_at:
+        text = _("The provider no longer lists the phone %(device)s. Move the message to another one.")
+        return Waiting(text % name, attention=True)
     if not device.enabled:
         return Waiting(_("The phone %(device)s is switched off in its app. Switch it on to send.") % name, True)
     if not device.online:
@@ -184,7 +192,8 @@ def phone_of(message: Message) -> tuple[Device | None, Sim | None]:
         sims = Sim.objects.filter(device__account_id=message.account_id, device__device_id=message.device)
         if sim := sims.filter(slot=message.sim).select_related("device").first():
             return sim.device, sim
-    return Device.objects.filter(account_id=message.account_id, device_id=message.device).first(), None
+    phone = Q(device_id=message.device) if message.device else Q(primary=True)
+    return Device.objects.filter(phone, account_id=message.account_id).first(), None
 
 
 def _sim(sim: Sim, now: datetime) -> Waiting | None:

@@ -48,6 +48,8 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
         (
             Entry("providers-accounts", _("Provider accounts"), "plug", "providers.view_provideraccount"),
             Entry("messaging-routes", _("Routes"), "route", "messaging.view_route"),
+            Entry("devices-devices", _("Devices & SIMs"), "smartphone", "devices.view_device"),
+            Entry("devices-ussd", _("USSD console"), "square-terminal", "devices.view_ussdrequest"),
         ),
     ),
 )

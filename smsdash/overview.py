@@ -80,10 +80,13 @@ class Balance:
 
 
 def version() -> str:
-    """Another with every change of any message's status or of an account. ``0-…``: there never was a message."""
+    """Another with every change of any message's status or of an account, and with news of its phones. ``0-…``: there
+    never was a message."""
     counts = Tally.objects.filter(hour=0, campaign_id=0).aggregate(all=Sum("version"))["all"] or 0
-    touched = ProviderAccount.objects.aggregate(at=Max("updated_at"))["at"]
-    return f"{counts}-{int(touched.timestamp() * 1e6) if touched else 0}"
+    touched = ProviderAccount.objects.aggregate(
+        Max("updated_at"), Max("inventory__synced_at"), Max("devices__sims__balances__at")
+    )
+    return "-".join([str(counts), *(str(int(at.timestamp() * 1e6) if at else 0) for at in touched.values())])
 
 
 def now_hour() -> int:

@@ -24,6 +24,7 @@ urlpatterns = [
     path("", views.overview, name="overview"),
     path("", include("messaging.urls")),
     path("", include("contacts.urls")),
+    path("", include("devices.urls")),
     path("", include("providers.urls")),
 ]
 if settings.SMSDASH_DEMO:

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET
 
+from devices.cards import attention
 from messaging import campaign_pages
 from messaging.campaign_pages import Shown
 
@@ -48,4 +49,5 @@ def _context(version: str, campaigns: list[Shown]) -> dict[str, Any]:
         "reasons_cut": cut,
         "states": states,
         "balance": figures.balance(states),
+        "attention": attention,
     }

@@ -257,8 +257,8 @@ def test_the_overview_asks_the_same_few_questions_however_much_there_is(
     for index in range(min(n, 5)):
         sent(account(f"Account {index}"), delivered=n, failed=n)
     client = signed_in()
-    # session, person, campaigns, version × 2, counts, failures, what waits, accounts
-    with django_assert_num_queries(9) as asked:
+    # session, person, campaigns, version × 2, counts, failures, what waits, accounts, low balances, silent phones
+    with django_assert_num_queries(11) as asked:
         client.get("/")
     assert not any("count(" in query["sql"].lower() for query in asked)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
 
 from django import template
 
@@ -65,4 +68,33 @@ def bar_chart(caption: str, bars: Sequence[Bar], columns: str) -> dict[str, obje
         "width": max(len(bars), 1),
         "ticks": (0, top // 2, top),
         "bars": [(index, bar, boxes(bar, index, top)) for index, bar in enumerate(bars)],
+    }
+
+
+class Reading(Protocol):
+    at: datetime
+    value: Decimal
+
+
+@register.inclusion_tag("smsdash/line.html")
+def line_chart(
+    caption: str, readings: Sequence[Reading], unit: str = "", limit: Decimal | None = None
+) -> dict[str, object]:
+    """How a number changed, oldest first, each reading as far from the next; ``limit``: a line across."""
+    values = [float(reading.value) for reading in readings]
+    marks = [*values, *([float(limit)] if limit is not None else [])]
+    low, high = min(marks, default=0.0), max(marks, default=0.0)
+    step = HEIGHT / (high - low) if high > low else 0.0
+
+    def height(value: float) -> float:
+        return round(HEIGHT - (value - low) * step if step else HEIGHT / 2, 2)
+
+    width = max(len(values) - 1, 1)
+    return {
+        "caption": caption,
+        "unit": unit,
+        "width": width,
+        "line": " ".join(f"{x},{height(value)}" for x, value in enumerate(values)),
+        "limit": None if limit is None else height(float(limit)),
+        "points": [(x - 0.5, reading) for x, reading in enumerate(readings)],
     }
