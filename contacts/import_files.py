@@ -55,8 +55,10 @@ class FileError(ValueError):
 
 def receive(name: str, file: IO[bytes], user: Any = None, token: Any = None) -> Import:
     """Take a file in as a draft. The same ``token`` twice is the same import. Raises FileError and keeps nothing."""
-    if token and (known := Import.objects.filter(token=token).first()):
-        return known
+    if known := Import.objects.filter(token=token).first() if token else None:
+        if known.size:
+            return known
+        token = None  # the first click's file is still on its way
     beginning = file.read(CHUNK)
     file.seek(0)
     refuse(beginning)

@@ -14,9 +14,11 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError, IntegrityError, OperationalError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 
 SECONDS = 20.0  # a task works so long, then it queues the rest
 IDLE = 6.0  # seconds after which whoever worked on an import is taken for dead
+FORGOTTEN = timedelta(days=7)
 TRIES = 5  # of a slice that another import comes in the way of
 PLACES = ("offset", "row")
 
@@ -88,6 +91,11 @@ def resume(run: Import) -> bool:
 def undo(run: Import) -> bool:
     over = [State.STOPPED, State.FAILED, State.DONE]
     return _move(run, over, state=State.UNDOING, finished_at=None, error="")
+
+
+def outdated(now: datetime) -> QuerySet[Import]:
+    """Drafts that nobody came back to, and files that never arrived whole."""
+    return Import.objects.filter(state=State.DRAFT, created_at__lt=now - FORGOTTEN).order_by("pk")
 
 
 def discard(run: Import) -> bool:

@@ -195,7 +195,7 @@ class _SheetReader:
         self.rows: list[list[str]] = []
         self.cells: list[str] = []
         self.number = self.column = 0
-        self.kind = self.style = ""
+        self.type = self.style = ""
         self.value: list[str] = []
         self.wanted = False
 
@@ -223,7 +223,7 @@ class _SheetReader:
             self.number, self.column, self.cells = number, 0, []
 
     def _start_cell(self, attributes: Mapping[str, str]) -> None:
-        self.kind, self.style = attributes.get("t", "n"), attributes.get("s", "0")
+        self.type, self.style = attributes.get("t", "n"), attributes.get("s", "0")
         self.value.clear()
         if place := attributes.get("r"):
             self.column = _column(place)
@@ -254,7 +254,7 @@ class _SheetReader:
     def _read(self, value: str) -> str:
         if not value:
             return ""
-        match self.kind:
+        match self.type:
             case "s":
                 return self.text(int(value))
             case "b":

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -211,6 +212,15 @@ def test_it_fails_with_a_sentence_when_its_list_is_deleted() -> None:
     run = list(importing.run_here(run))[-1]
     assert run.state == "failed" and "has been deleted" in run.error
     assert people() == []
+
+
+def test_drafts_that_nobody_comes_back_to_are_thrown_away() -> None:
+    old, _new, begun = draft(f"{A}\n"), draft(f"{A}\n"), draft(f"{A}\n")
+    importing.begin(begun, plan())
+    Import.objects.exclude(pk=_new.pk).update(created_at=timezone.now() - importing.FORGOTTEN * 2)
+    assert list(importing.outdated(timezone.now())) == [old]
+    importing.outdated(timezone.now()).delete()
+    assert Import.objects.count() == ImportChunk.objects.count() == 2
 
 
 @pytest.mark.parametrize("text", ["number,name\n", "\n\n,,\n"])
