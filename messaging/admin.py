@@ -78,3 +78,42 @@ class RouteMemberAdmin(Record):
     list_display = ("route", "account", "position", "weight", "prefixes")
     list_select_related = ("route",)
     sealed = ("account__credentials",)
+
+
+@admin.register(models.Conversation)
+class ConversationAdmin(Record):
+    list_display = ("number", "state", "assigned_to", "flag", "snoozed_until", "last_at", "account")
+    list_filter = ("state", AccountFilter)
+    list_select_related = ("assigned_to",)
+    search_fields = ("number__startswith",)
+    ordering = ("-last",)
+    raw_id_fields = ("account", "assigned_to")
+    sealed = ("account__credentials",)
+
+
+@admin.register(models.ReadMark)
+class ReadMarkAdmin(Record):
+    list_display = ("user", "conversation", "upto")
+    list_select_related = ("user", "conversation")
+    ordering = ("-id",)
+
+
+@admin.register(models.AutoReply)
+class AutoReplyAdmin(Record):
+    list_display = ("name", "enabled", "position", "match", "account")
+    sealed = ("account__credentials",)
+
+
+@admin.register(models.Answer)
+class AnswerAdmin(Record):
+    list_display = ("campaign_id", "heard", "rule", "confirms")
+    list_select_related = ("rule",)
+    ordering = ("-campaign_id",)
+    raw_id_fields = ("campaign",)
+
+
+@admin.register(models.Listening)
+class ListeningAdmin(Record):
+    list_display = ("account", "next_at", "since", "pushed_at")
+    ordering = ("account",)
+    sealed = ("account__credentials",)

@@ -18,6 +18,7 @@ class Entry:
     label: Promise
     icon: str  # of lucide
     permission: str
+    count: str = ""  # name of the URL that tells the number beside it
 
     @property
     def url(self) -> str:
@@ -31,6 +32,9 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("overview", _("Overview"), "layout-dashboard", "messaging.view_message"),
             Entry("messaging-compose", _("Compose"), "square-pen", "messaging.add_message"),
             Entry("messaging-log", _("Message log"), "list", "messaging.view_message"),
+            Entry(
+                "messaging-inbox", _("Inbox"), "inbox", "messaging.view_conversation", count="messaging-inbox-unread"
+            ),
             Entry("campaigns", _("Campaigns"), "megaphone", "messaging.view_campaign"),
             Entry("messaging-templates", _("Templates"), "file-text", "messaging.view_template"),
         ),
