@@ -15,11 +15,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from contacts import changes, importing, mirroring
+from devices import inventory, ussd, ussd_schedule
+from devices import wakeup as calls
 from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
-from . import bulk, gate, housekeeping, leases, ledger, records, reports, rerouting, wakeup
+from . import bulk, gate, housekeeping, inbox_polling, leases, ledger, records, reports, rerouting, wakeup
 from .ledger import Change
 from .models import Campaign, Message
 
@@ -59,6 +61,10 @@ def _calls() -> tuple[tuple[str, Callable[[], Iterable[int]], Callable[[int], ob
         ("mirror", mirroring.due, mirroring.wake),
         ("change", changes.abandoned, changes.wake),
         ("import", importing.abandoned, lambda pk: importing.go_on(pk, "")),
+        ("received", inbox_polling.due, wakeup.received),
+        ("phones", inventory.due, calls.sync),
+        ("ussd", ussd.due, calls.ussd),
+        ("ussd schedule", ussd_schedule.due, calls.schedule),
     )
 
 

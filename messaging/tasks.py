@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from . import bulk as bulk_actions
-from . import campaigns, housekeeping, polling, rerouting, wakeup
+from . import campaigns, housekeeping, inbox_polling, polling, rerouting, wakeup
 from .drain import drain as run_drain
 from .drain import stopping
 from .models import Worker
@@ -72,6 +72,11 @@ def bulk(action_id: int, worker: str) -> None:
 @makes_progress
 def poll(account_id: int) -> None:
     polling.poll(account_id)
+
+
+@makes_progress
+def received(account_id: int) -> None:
+    inbox_polling.poll(account_id)
 
 
 @makes_progress

@@ -27,6 +27,10 @@ def poll(account_id: int) -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.poll", account_id))
 
 
+def received(account_id: int) -> None:
+    transaction.on_commit(lambda: async_task("messaging.tasks.received", account_id))
+
+
 def probe(account_id: int) -> None:
     transaction.on_commit(lambda: async_task("providers.probing.probe", account_id))
 
