@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import secrets
@@ -12,33 +13,36 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+
+from providers import encryption
+from providers.models import ProviderAccount
 
 from . import demo
 
 Say = Callable[[str], None]
-MIGRATING = 0x5D5  # the number of the advisory lock
+PREPARING = 0x5D5  # the number of the advisory lock
 
 
 def prepare(say: Say) -> None:
-    """Do what is not done yet; a start with nothing to do takes no time."""
-    _database(say)
-    _static_files(say)
-    _administrator(say)
-    if settings.SMSDASH_DEMO and settings.SMSDASH_WEB:
-        demo.load(say)
+    """Do what is not done yet; a start with nothing to do takes no time. Raises CommandError with a sentence."""
+    with _alone():
+        _database(say)
+        _keys()
+        _static_files(say)
+        _administrator(say)
+        if settings.SMSDASH_DEMO and settings.SMSDASH_WEB:
+            demo.load(say)
 
 
 def _database(say: Say) -> None:
     if _ready():
         return
     say("Preparing the database …")
-    with _alone():
-        if not _ready():
-            call_command("migrate", interactive=False, verbosity=0)
-            call_command("createcachetable", verbosity=0)
+    call_command("migrate", interactive=False, verbosity=0)
+    call_command("createcachetable", verbosity=0)
 
 
 def _ready() -> bool:
@@ -50,16 +54,39 @@ def _ready() -> bool:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Hosts that start together over one PostgreSQL migrate one after the other."""
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATING])
-        try:
+    """Those that start together, over one data directory or one PostgreSQL, make ready one after the other."""
+    with Path(settings.DATA_DIR, "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until it is closed
+        if connection.vendor != "postgresql":
             yield
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATING])
+            return
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [PREPARING])
+            try:
+                yield
+            finally:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [PREPARING])
+
+
+def _keys() -> None:
+    """Workers that can read nobody's credentials would only take wake-ups from the others.
+
+    A web server does start: on its pages the credentials can be typed in anew.
+    """
+    accounts = list(ProviderAccount.objects.values_list("pk", flat=True))
+    if accounts and not settings.SMSDASH_WEB and not any(_readable(pk) for pk in accounts):
+        raise CommandError(
+            "The accounts' credentials were encrypted with a key that this machine does not have. "
+            "Set SMSDASH_FIELD_KEYS to the content of “field-key” in the first machine's data directory."
+        )
+
+
+def _readable(account: int) -> bool:
+    try:
+        ProviderAccount.objects.get(pk=account)
+    except encryption.Locked:
+        return False
+    return True
 
 
 def _static_files(say: Say) -> None:
