@@ -224,8 +224,8 @@ class Lane:
         if verdict.up:
             self.account.saw_success()
         if verdict.pause:
-            self.account.pause(str(verdict.pause), verdict.pause.default_code)
-            log.warning("Account %s is paused: %s", self.account, verdict.pause)
+            self.account.pause(verdict.pause.sentence, verdict.pause.default_code)
+            log.warning("Account %s is paused: %s", self.account, verdict.pause.sentence)
         if verdict.down:
             self.account.saw_failure(verdict.down)
         hold = verdict.hold if verdict.hold is not None else (self.patience() if verdict.down else None)

@@ -15,6 +15,8 @@ from .backlog import Waiting
 
 log = logging.getLogger(__name__)
 
+FRESH = 10.0  # seconds from its mark in which a request may leave; shorter than a lease, see leases.LENGTH
+
 
 @dataclass(slots=True)
 class Batch:
@@ -47,13 +49,17 @@ def links(attachments: str) -> tuple[str, ...]:
 
 
 def hand_over(adapter: Adapter, batch: Batch) -> Answer:
+    """Whoever stood still for long may have lost the account: another worker may have given these messages up, and
+    asked the provider for them. So nothing leaves any more that was marked long ago."""
     seen: list[Trace] = []
     result, error = None, None
     try:
+        if time.monotonic() - batch.tick > FRESH:
+            raise errors.TooLate
         result = adapter.send(batch.op, seen)
     except errors.ProviderError as known:
         error = known
     except Exception as fault:  # a bug of ours must not leave the messages without an end
         log.exception("Handing over through %s failed", adapter.kind)
-        error = errors.Uncertain(f"smsdash failed while handing over: {fault!r}")
+        error = errors.Uncertain(f"smsdash failed while handing over ({fault!r}).")
     return Answer(batch, result, error, seen[-1] if seen else None, time.monotonic())

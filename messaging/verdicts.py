@@ -9,7 +9,10 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
+
+from django.utils.translation import gettext as _
 
 from providers import errors
 from providers.types import Outcome, Problem, SendResult, Status
@@ -22,6 +25,14 @@ MAX_ATTEMPTS = 100  # with the waits below about a day
 BACKOFF = 4.0  # seconds before the first retry; doubled each time
 LONGEST = 900.0  # seconds between two attempts
 NOTHING = Problem("")
+ENDS = {
+    Status.FAILED: Status.FAILED,
+    Status.CANCELED: Status.FAILED,
+    Status.EXPIRED: Status.EXPIRED,
+    Status.DELIVERED: Status.DELIVERED,
+    Status.UNCERTAIN: Status.UNCERTAIN,
+}  # any other word of an answer says that the provider took the message
+TOO_DEAR = Decimal(10**7)  # a price that no column holds is none
 AGAIN = 1.0  # seconds that a provider who asks to wait is left alone where it does not say how long
 
 
@@ -58,7 +69,7 @@ def of_result(
 def of_error(
     messages: Sequence[Waiting], exchange: int, error: errors.ProviderError, now: datetime, ask: datetime | None
 ) -> Verdict:
-    reason = {"exchange": exchange, "error_code": error.code[:64], "error_text": str(error)[:300]}
+    reason = {"exchange": exchange, "error_code": error.code[:64], "error_text": error.sentence[:300]}
     ids = frozenset(m.id for m in messages)
     if error.maybe_taken:
         changes = [_ended(m, Status.UNCERTAIN, {**reason, "poll_at": ask}) for m in messages]
@@ -69,9 +80,9 @@ def of_error(
         if not error.retry:
             return Verdict(changes, ids, pause=error)
         wait = error.retry_after if error.retry_after is not None else AGAIN
-        return Verdict(changes, ids, hold=wait, down=str(error) if isinstance(error, errors.Unavailable) else "")
+        return Verdict(changes, ids, hold=wait, down=error.sentence if isinstance(error, errors.Unavailable) else "")
     if error.retry:
-        return Verdict([_again(m, reason, now) for m in messages], ids, down=str(error))
+        return Verdict([_again(m, reason, now) for m in messages], ids, down=error.sentence)
     if len(messages) > 1:
         # the request was refused as a whole: halved until the one that is to blame stands alone
         half = (len(messages) + 1) // 2
@@ -98,16 +109,16 @@ def _of_outcome(
     m: Waiting, exchange: int, outcome: Outcome, now: datetime, polls: Mapping[Status, datetime | None]
 ) -> Change:
     problem = outcome.problem or NOTHING
-    to = outcome.status if outcome.status in (Status.FAILED, Status.DELIVERED, Status.UNCERTAIN) else Status.SENT
+    to = ENDS.get(outcome.status, Status.SENT)
     values: dict[str, Any] = {
         "attempts": m.attempts + 1,
         "exchange": exchange,
         "provider_id": outcome.provider_id[:100],
         "provider_group": outcome.group[:100],
         "provider_status": outcome.status.value,
-        "cost": outcome.cost,
+        "cost": outcome.cost if outcome.cost is None or abs(outcome.cost) < TOO_DEAR else None,
         "error_code": problem.code[:64],
-        "error_text": problem.text[:300],
+        "error_text": _told(outcome.status, problem)[:300],
         "sent_at": now if outcome.taken else None,
         "done_at": now if to in ledger.FINAL else None,
         "poll_at": polls.get(to),
@@ -115,3 +126,23 @@ def _of_outcome(
     if outcome.device:
         values |= {"device": outcome.device[:40], "sim": outcome.sim}
     return Change(m.id, to, values)
+
+
+def _told(status: Status, problem: Problem) -> str:
+    """Why this recipient gets nothing, or may get nothing. Empty: there is nothing to tell."""
+    if status is Status.FAILED:
+        return _refused(problem)
+    if status is Status.CANCELED:
+        return _("The provider canceled it. Ask the provider why, then resend the message.")
+    if status is Status.UNCERTAIN:
+        return problem.text or _("The provider itself cannot tell whether it took the message.")
+    return ""
+
+
+def _refused(problem: Problem) -> str:
+    if problem.text:
+        return f"{errors.quote(problem.text)} {_('Mend that, then resend the message.')}"
+    if problem.code:
+        text = _("The provider refused it with the code %s. Ask the provider what it means, then resend the message.")
+        return text % problem.code[:64]
+    return _("The provider refused it without a reason. Ask the provider why, then resend the message.")

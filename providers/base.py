@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict, deque
@@ -49,6 +50,7 @@ from .types import (
     Trace,
 )
 
+EXCERPTED = 4_000  # bytes of an answer that an excerpt is made of
 LONGEST_WAIT = 86_400.0  # seconds; who asks for more is not believed
 
 T = TypeVar("T")
@@ -101,7 +103,12 @@ class Adapter(ABC):
 
     def send(self, op: Send, traces: list[Trace] | None = None) -> SendResult:
         """Hand messages over; one outcome for each message, in their order and with their refs."""
-        result: SendResult = self.call(op, traces)
+        try:
+            result: SendResult = self.call(op, traces)
+        except errors.NotFound as error:
+            if op.devices.targets or op.list_id:
+                raise
+            raise errors.WrongAddress.instead_of(error) from error  # nothing was named that could be missing
         if len(result.outcomes) != len(op.messages):
             raise errors.BadAnswer(f"The provider answered for {len(result.outcomes)} of {len(op.messages)} messages.")
         return result
@@ -133,7 +140,7 @@ class Adapter(ABC):
             result: Result = getattr(self, f"read_{op.verb}")(op, reply)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
             raise errors.BadAnswer(
-                f"The provider's answer could not be understood: {excerpt(self._redacted(reply))}"
+                f"The provider's answer could not be understood ({excerpt(self._redacted(reply))})."
             ) from fault
         return result
 
@@ -216,7 +223,7 @@ def basic_auth(user: str, password: str) -> str:
 
 def excerpt(reply: Reply) -> str:
     """The first words of an answer, for a sentence that a person reads."""
-    text = " ".join(readable(reply.body).split())
+    text = " ".join(re.sub("<[^<>]*>", " ", readable(reply.body[:EXCERPTED])).split())
     return (
         f"HTTP {reply.status}, “{text[:120]}{'…' if len(text) > 120 else ''}”"
         if text
@@ -233,7 +240,7 @@ def status_error(reply: Reply) -> errors.ProviderError | None:
     if status < 300:
         return None
     if 300 <= status < 400 or status in (404, 405):
-        return errors.WrongAddress(f"There is no such API at this address ({excerpt(reply)}). Check the base URL.")
+        return errors.WrongAddress(f"There is no such API at this address ({excerpt(reply)}).")
     known: dict[int, type[errors.ProviderError]] = {
         401: errors.KeyRefused,
         402: errors.NoCredits,
@@ -243,7 +250,7 @@ def status_error(reply: Reply) -> errors.ProviderError | None:
     }
     if kind := known.get(status):
         return kind(retry_after=retry_after(reply.headers)) if kind.retry else kind()
-    if status >= 500:
+    if status >= 500 or status == 408:  # which some say when whoever is behind them takes too long
         return errors.Uncertain(f"The provider failed while it had the message ({excerpt(reply)}).", code=str(status))
     return errors.Rejected(f"The provider refused the request ({excerpt(reply)}).", code=str(status))
 

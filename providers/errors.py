@@ -2,7 +2,7 @@
 
 - ``retry``: may the same request go out again by itself?
 - ``maybe_taken``: could the provider have taken the message although we have no answer?
-- ``str(error)``: what does the operator read?
+- ``error.sentence``: what does the operator read? ``str(error)`` alone is what happened, maybe in the provider's words.
 
 ``scope`` says what it concerns: this ``message``, this ``request`` as written, or the whole ``account``.
 
@@ -10,6 +10,7 @@
     ├── Unreachable          no connection was made                       retry
     ├── RateLimited          429                                          retry after a while
     ├── Unavailable          503, or the provider asks us to come back    retry after a while
+    ├── TooLate              we stood still; nothing was sent             retry
     ├── Uncertain            the request left, no usable answer came      maybe taken, never retried
     │   └── BadAnswer        HTML, nothing or nonsense instead of the documented answer
     ├── WrongAddress         account: a redirect, or no such API at the base URL
@@ -31,6 +32,9 @@ from typing import ClassVar
 
 from .types import Feature, RateState
 
+QUOTED = 160  # characters of a provider's sentence
+_INNER = str.maketrans("“”", "‘’")
+
 
 class ProviderError(Exception):
     """Base of all. ``code`` is the wire's own code, or ours where the wire has none."""
@@ -40,17 +44,34 @@ class ProviderError(Exception):
     scope: ClassVar[str] = "request"
     default_code: ClassVar[str] = "error"
     default_text: ClassVar[str] = "The provider reported an error."
+    advice: ClassVar[str] = ""  # what to do about it, or what smsdash does; a default text may end in it
+
+    quoted = False  # the text is in the provider's own words
 
     def __init__(self, text: str = "", *, code: str = "", retry_after: float | None = None) -> None:
         super().__init__(text or self.default_text)
         self.code = code or self.default_code
         self.retry_after = retry_after  # seconds
 
+    @property
+    def sentence(self) -> str:
+        """What happened and what to do about it, in whole sentences."""
+        said = quote(str(self)) if self.quoted else str(self)
+        return said if self.advice in said else f"{said} {self.advice}"
+
+
+def quote(text: str) -> str:
+    """A provider's own words as a sentence, cut where they are many."""
+    words = " ".join(text.split()).translate(_INNER)
+    words = words if len(words) <= QUOTED else f"{words[:QUOTED]}…"
+    return f"The provider says: “{words}”" + ("" if words.endswith((".", "!", "?", "…")) else ".")
+
 
 class Unreachable(ProviderError):
     retry = True
     default_code = "unreachable"
-    default_text = "The provider could not be reached. Nothing was sent; smsdash tries again."
+    advice = "Nothing was sent; smsdash tries again."
+    default_text = f"The provider could not be reached. {advice}"
 
 
 class RateLimited(ProviderError):
@@ -59,7 +80,8 @@ class RateLimited(ProviderError):
     retry = True
     scope = "account"
     default_code = "rate_limited"
-    default_text = "The provider's rate limit is reached. Sending goes on when it resets."
+    advice = "Nothing was sent; smsdash goes on as soon as the provider allows it."
+    default_text = f"The provider's rate limit is reached. {advice}"
 
     def __init__(
         self, text: str = "", *, code: str = "", retry_after: float | None = None, state: RateState | None = None
@@ -72,52 +94,79 @@ class Unavailable(ProviderError):
     retry = True
     scope = "account"
     default_code = "unavailable"
-    default_text = "The provider is out of service for the moment. Nothing was sent; smsdash tries again."
+    advice = Unreachable.advice
+    default_text = f"The provider is out of service for the moment. {advice}"
+
+
+class TooLate(ProviderError):
+    """Says nothing of the provider, nor of the message."""
+
+    retry = True
+    scope = "account"
+    default_code = "too_late"
+    default_text = "smsdash stood still before it could hand this over. Nothing was sent; smsdash tries again."
+
+    def __init__(self) -> None:
+        super().__init__(retry_after=0.0)
 
 
 class Uncertain(ProviderError):
     maybe_taken = True
     default_code = "no_answer"
-    default_text = "The request left, but no answer came back. The provider may have taken the message."
+    advice = "The provider may have taken the message."
+    default_text = f"The request left, but no answer came back. {advice}"
 
 
 class BadAnswer(Uncertain):
     default_code = "bad_answer"
-    default_text = "The provider's answer could not be understood. It may have taken the message."
+    default_text = f"The provider's answer could not be understood. {Uncertain.advice}"
 
 
 class WrongAddress(ProviderError):
     scope = "account"
     default_code = "wrong_address"
-    default_text = "There is no such API at this address. Check the account's base URL."
+    advice = "Check the account's base URL."
+    default_text = f"There is no such API at this address. {advice}"
+
+    @classmethod
+    def instead_of(cls, error: ProviderError) -> WrongAddress:
+        """With the words of another error, which meant this."""
+        meant = cls(str(error), code=error.code)
+        meant.quoted = error.quoted
+        return meant
 
 
 class KeyRefused(ProviderError):
     scope = "account"
     default_code = "key_refused"
-    default_text = "The provider refused the key. Check the account's credentials."
+    advice = "Check the account's credentials."
+    default_text = f"The provider refused the key. {advice}"
 
 
 class NoCredits(ProviderError):
     scope = "account"
     default_code = "no_credits"
-    default_text = "The account has no credits left. Top it up at the provider, then resume."
+    advice = "Top the account up at the provider, then resume it."
+    default_text = f"There are no credits left. {advice}"
 
 
 class Rejected(ProviderError):
     scope = "message"
     default_code = "rejected"
     default_text = "The provider refused the message."
+    advice = "Ask the provider why, then resend the message."
 
 
 class InvalidNumber(Rejected):
     default_code = "invalid_number"
     default_text = "The provider does not accept this phone number."
+    advice = "Correct the number, then write to it again."
 
 
 class TextTooLong(Rejected):
     default_code = "text_too_long"
     default_text = "The text is longer than the provider accepts."
+    advice = "Write a shorter one."
 
 
 class InvalidRequest(Rejected):
@@ -133,6 +182,7 @@ class NotFound(Rejected):
 class Unsupported(ProviderError):
     default_code = "unsupported"
     default_text = "This kind of account cannot do that."
+    advice = "Resend the message through another account."
 
     def __init__(self, text: str = "", *, code: str = "", feature: Feature | None = None) -> None:
         super().__init__(text or (f"This kind of account cannot do that ({feature})." if feature else ""), code=code)

@@ -22,6 +22,8 @@ from .encryption import EncryptedJSONField
 from .hours import parse as parse_hours
 from .types import Account, Credits, Feature, Rate
 
+MOST_CREDITS = Decimal(10**10 - 1)  # that the column holds
+
 
 def new_token() -> str:
     return secrets.token_urlsafe(24)
@@ -139,7 +141,8 @@ class ProviderAccount(models.Model):
         """Keep what the provider said is left. What is not empty lifts a pause by an error."""
         if balance is None:
             return
-        self.credits, self.credits_unlimited = balance.amount, balance.unlimited
+        self.credits = None if balance.amount is None else max(-MOST_CREDITS, min(balance.amount, MOST_CREDITS))
+        self.credits_unlimited = balance.unlimited
         self.credits_seen_at = timezone.now()
         self.save(update_fields=["credits", "credits_unlimited", "credits_seen_at"])
         if balance.amount is None or balance.amount > 0:

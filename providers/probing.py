@@ -78,4 +78,4 @@ def _settle(account: ProviderAccount, error: ProviderError | Locked | None) -> N
         account.recover()
         log.info("Account %s sends again", account)
     elif isinstance(error, ProviderError) and error.scope == "account" and not error.retry:
-        account.still_paused(str(error), error.default_code)
+        account.still_paused(error.sentence, error.default_code)

@@ -78,7 +78,7 @@ def _answer(account_id: int, work: Callable[[ProviderAccount, list[Trace]], str]
     except ProviderAccount.DoesNotExist:
         return
     except (ProviderError, Locked) as error:
-        found = Check("bad", str(error))
+        found = Check("bad", error.sentence if isinstance(error, ProviderError) else str(error))
     cache.set(_key(account_id), Check(found.state, found.text, trace=traces[-1] if traces else None), KEPT)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable
 from urllib.parse import urlencode
@@ -27,6 +28,8 @@ _NO_CONNECTION = (
 _NO_HANDSHAKE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER", "HANDSHAKE_FAILURE", "PROTOCOL_VERSION")
 """TLS failures of the first words. Any other can come after the request went out, so it is Uncertain."""
 
+_NOISE = re.compile(r"^\[[^]]*\] ?|\(_ssl\.c:\d+\)|^.*?object at 0x\w+>: ?")
+
 
 class HttpTransport:
     """Makes requests to one base URL over kept connections. Safe to share between threads."""
@@ -50,19 +53,19 @@ class HttpTransport:
         try:
             return self._exchange(request)
         except _BAD_URL as error:
-            raise errors.WrongAddress("The base URL is not one. Write it as https://host/path.") from error
+            raise errors.WrongAddress("The base URL is not written as https://host/path.") from error
         except (requests.exceptions.InvalidHeader, UnicodeError) as error:
-            raise errors.KeyRefused("The credentials hold characters that cannot be sent. Enter them again.") from error
+            raise errors.KeyRefused("The credentials hold characters that cannot be sent.") from error
         except requests.ConnectTimeout as error:
-            raise errors.Unreachable(f"The provider could not be reached: {_reason(error)}") from error
+            raise errors.Unreachable(f"The provider could not be reached within {TIMEOUT[0]:.0f} seconds.") from error
         except requests.ConnectionError as error:
             if _never_connected(error):
-                raise errors.Unreachable(f"The provider could not be reached: {_reason(error)}") from error
-            raise errors.Uncertain(f"The connection broke before an answer came: {_reason(error)}") from error
+                raise errors.Unreachable(f"The provider could not be reached ({_reason(error)}).") from error
+            raise errors.Uncertain(f"The connection broke before an answer came ({_reason(error)}).") from error
         except requests.Timeout as error:
             raise errors.Uncertain(f"No answer came within {TIMEOUT[1]:.0f} seconds.") from error
         except requests.RequestException as error:
-            raise errors.Uncertain(f"The answer broke off: {_reason(error)}") from error
+            raise errors.Uncertain("The answer broke off before its end.") from error
         finally:
             self.last_used = time.monotonic()
 
@@ -101,9 +104,15 @@ def _never_connected(error: requests.ConnectionError) -> bool:
     return isinstance(reason, _NO_CONNECTION)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """The innermost words of a nested connection error: 'Connection refused', not three object addresses."""
-    words = str(error)
-    for separator in ("] ", "Error('", ", '", ": "):
-        words = words.rsplit(separator, 1)[-1]
-    return words.strip("'\")( ")[:200] or type(error).__name__
+    found, inner = error, _inside(error)
+    while inner:
+        found, inner = inner, _inside(inner)
+    words = getattr(found, "strerror", None) or str(found)
+    return _NOISE.sub("", words).strip(" .")[:200] or type(found).__name__
+
+
+def _inside(error: BaseException) -> BaseException | None:
+    parts = (*error.args, error.__cause__, error.__context__)
+    return next((part for part in parts if isinstance(part, BaseException)), None)

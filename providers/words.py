@@ -33,12 +33,17 @@ class Words:
 
     def read(self, code: str, text: str, reply: Reply) -> errors.ProviderError:
         """The error of their code; of an unknown one what the HTTP status says, else Rejected."""
+        error = self._class(code, reply)(text, code=code)
+        error.quoted = bool(text.strip())
+        return error
+
+    def _class(self, code: str, reply: Reply) -> type[errors.ProviderError]:
         if kind := self._classes.get(code.lower()):
-            return kind(text, code=code)
+            return kind
         by_status = base.status_error(reply)
         if isinstance(by_status, errors.WrongAddress):  # the API is there: it spoke
-            return errors.NotFound(text, code=code)
-        return (type(by_status) if by_status else errors.Rejected)(text, code=code)
+            return errors.NotFound
+        return type(by_status) if by_status else errors.Rejected
 
     def code(self, error: errors.ProviderError) -> str:
         """Their code for an error: its own where it is one of this wire, else that of its class."""

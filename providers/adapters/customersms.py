@@ -81,15 +81,15 @@ class Adapter(base.Adapter):
         body = wire.load_object(reply.body)
         if wire.truth(body.get("success", True)) or body.get("results"):
             return None
-        code, text = str(body.get("code") or ""), str(body.get("error") or body.get("message") or "")
-        return WORDS.read(code, text, reply)
+        problem = _read_problem(body)
+        return WORDS.read(problem.code, problem.text, reply)
 
 
 def _read_entry(message: Outgoing, entry: dict[str, Any] | None) -> Outcome:
     if entry is None:
         return base.left_out(message)
     taken = wire.truth(entry["success"])
-    problem = Problem(str(entry.get("code") or ""), str(entry.get("error") or entry.get("message") or ""))
+    problem = _read_problem(entry)
     return Outcome(
         Status.SENT if taken else Status.FAILED,
         ref=message.ref,
@@ -97,6 +97,13 @@ def _read_entry(message: Outgoing, entry: dict[str, Any] | None) -> Outcome:
         provider_id=str(entry.get("message_id") or ""),
         problem=None if taken else problem,
     )
+
+
+def _read_problem(body: Mapping[str, Any]) -> Problem:
+    """``error`` is a sentence, or an object with the sentence and the code in it."""
+    error = body.get("error")
+    found = {**body, "error": None, **error} if isinstance(error, dict) else body
+    return Problem(str(found.get("code") or ""), str(found.get("error") or found.get("message") or ""))
 
 
 class Dialect(base.Dialect):

@@ -207,7 +207,7 @@ def _read_outcome(item: dict[str, Any], shared_id: object) -> Outcome:
 
 def _read_problem(value: object) -> Problem | None:
     if not isinstance(value, dict):
-        value = {"message": value} if value else None
+        value = {"message": "" if value is True else value} if value else None
     parts = value and [str(value.get(name) or "").replace("\x00", "") for name in ("code", "message")]
     return Problem(*parts) if parts else None
 

@@ -20,6 +20,7 @@ from tests.base import account, signed_in
 pytestmark = pytest.mark.django_db
 URL = "https://api.smsprovider.com/v1"
 REFUSED = {"success": False, "error": {"code": "authentication_failed", "message": "Bad key."}}
+SAID = "The provider says: “Bad key.” Check the account's credentials."
 MINUTE = timedelta(minutes=1)
 
 
@@ -123,7 +124,7 @@ def test_while_it_is_refused_it_asks_ever_more_rarely_up_to_an_hour(provider: re
         seen.append(minutes_to_probe(row))
         ProviderAccount.objects.update(probe_at=timezone.now())
     assert seen == [2, 4, 8, 16, 32, 60, 60, 60]
-    assert state(row) == ("Bad key.", "authentication_failed", 8)
+    assert state(row) == (SAID, "authentication_failed", 8)
 
 
 @pytest.mark.parametrize(("left", "resumes"), [(0, False), (0.5, True), (None, True)])
