@@ -36,6 +36,8 @@ class Addressees(forms.Form):
     def offer_lists(self, user: Any) -> None:
         """``user`` None: somebody who may everything."""
         self.sees_people = user is None or user.has_perm(SEES_PEOPLE)
+        if not self.sees_people:
+            self.fields["text"].help_text = ""  # it tells of merge fields
         found = ContactList.objects.all() if self.sees_people else ()
         self.offered = {str(one.pk): one for one in found}
         self.fields["lists"].choices = [(pk, one.name) for pk, one in self.offered.items()]

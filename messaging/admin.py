@@ -117,3 +117,9 @@ class ListeningAdmin(Record):
     list_display = ("account", "next_at", "since", "pushed_at")
     ordering = ("account",)
     sealed = ("account__credentials",)
+
+
+@admin.register(models.Template)
+class TemplateAdmin(Record):
+    list_display = ("name", "created_by", "updated_at")
+    search_fields = ("name",)

@@ -110,6 +110,12 @@ def test_what_is_shown_is_what_the_campaign_does(client: Client, main: ProviderA
     assert campaign.skipped == {reason: n for reason, n in skipped.items() if n}
 
 
+def test_numbers_that_no_plan_has_are_told_and_sent_to(client: Client, main: ProviderAccount) -> None:
+    odd = Contact.objects.create(number="+99912345678")
+    page = looked(client, typed(main, a_list(members=[odd.pk, *people(2)]), numbers="+99912345679"))
+    assert "Unlikely 2 are numbers that no numbering plan has" in page and "Send to 4 people" in page
+
+
 @pytest.mark.parametrize("case", ["everybody opted out", "nobody subscribed", "an empty list"])
 def test_a_list_with_nobody_left_is_no_campaign(client: Client, main: ProviderAccount, case: str) -> None:
     some = a_list(members=[] if case == "an empty list" else people(2))
