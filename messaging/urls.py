@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from . import (
+    autoreply_views,
     campaign_views,
     compose_views,
     inbox_views,
@@ -41,6 +42,10 @@ urlpatterns = [
     path("inbox/unread/", inbox_views.unread, name="messaging-inbox-unread"),
     path("inbox/read/", inbox_views.read_all, name="messaging-inbox-read"),
     path("inbox/number/<str:number>/", inbox_views.of_number, name="messaging-inbox-number"),
+    path("inbox/replies/", autoreply_views.rules, name="messaging-autoreplies"),
+    path("inbox/replies/add/", autoreply_views.add, name="messaging-autoreply-add"),
+    path("inbox/replies/<int:pk>/", autoreply_views.rule, name="messaging-autoreply"),
+    path("inbox/replies/<int:pk>/act/", autoreply_views.act, name="messaging-autoreply-act"),
     path("inbox/<int:pk>/", inbox_views.conversation, name="messaging-conversation"),
     path("inbox/<int:pk>/reply/", inbox_views.reply, name="messaging-conversation-reply"),
     path("inbox/<int:pk>/act/", inbox_views.act, name="messaging-conversation-act"),

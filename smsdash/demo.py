@@ -23,7 +23,7 @@ from providers.models import ProviderAccount
 from providers.types import Feature, Status
 from sandbox.accounts import open_account
 
-from . import demo_campaigns
+from . import demo_campaigns, demo_conversations, demo_phones
 
 ACCOUNTS = {
     "customersms": "Customer care",
@@ -57,9 +57,11 @@ def load(say: Callable[[str], None]) -> None:
         with transaction.atomic():
             accounts = [_account(slug, name) for slug, name in ACCOUNTS.items() if slug in registry.kinds()]
             guests, people = _contacts()
-            ledger.insert(list(_history(accounts, people)))
+            history = ledger.insert(list(_history(accounts, people)))
             hearing = [account for account in accounts if account.kind_class.poll_after is not None]
             demo_campaigns.load((hearing or accounts)[-1], people, guests)
+            answering = [account for account in accounts if account.can(Feature.INBOUND)]
+            demo_conversations.load((answering or accounts)[0], people, history)
     _follow_port()
 
 
@@ -98,6 +100,7 @@ def sync_devices() -> None:
                 inventory.sync(account)
             except ProviderError:
                 return  # the next start tries again
+            demo_phones.load(account)
 
 
 def _contacts() -> tuple[ContactList, list[Contact]]:
