@@ -193,7 +193,7 @@ def kept(ids: Sequence[int]) -> Mapping[int, Counter[str]]:
     return found
 
 
-def version(rows: Iterable[Shown], counts: Any = None) -> str:
-    """Another one whenever a page of these would look different."""
+def version(rows: Iterable[Shown], more: object = None) -> str:
+    """Another one whenever a page of these, and of what it shows ``more``, would look different."""
     marks = [(row.campaign.pk, row.campaign.name, row.campaign.state_at, row.state, row.balance) for row in rows]
-    return f"{zlib.crc32(repr((marks, counts)).encode()):08x}"
+    return f"{zlib.crc32(repr((marks, more)).encode()):08x}"

@@ -67,7 +67,8 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404
     counts = campaign_pages.kept([pk])
     (shown,) = campaign_pages.standing([found], counts)
-    version = campaign_pages.version([shown], counts)
+    held_for = math.ceil((found.due_at - timezone.now()).total_seconds()) if shown.state == "held" else 0
+    version = campaign_pages.version([shown], (counts[pk], held_for))
     if request.htmx and request.GET.get("v") == version:
         return HttpResponse(status=204)
     context = {
@@ -81,7 +82,7 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
         "rate": campaign_facts.delivery_rate(shown.balance),
         "progress": conduct.progress(found, counts[pk]),
         "failed": counts[pk][Status.FAILED],
-        "held_for": math.ceil((found.due_at - timezone.now()).total_seconds()) if shown.state == "held" else 0,
+        "held_for": held_for,
         "lists": ContactList.with_deleted.filter(campaigns=found).only("name", "deleted_at"),
         "over": shown.state in campaign_pages.OVER,
         "live": not _is_over(shown),
@@ -146,7 +147,7 @@ ACTIONS: Mapping[str, Action] = {
 
 
 def _offered(request: HttpRequest, shown: Shown, failed: int) -> set[str]:
-    """What this person can do with the campaign now. Who sent it does not approve it."""
+    """What this person can do with the campaign now, each in one way. Who sent it does not approve it."""
     found = {
         name
         for name, action in ACTIONS.items()
@@ -154,6 +155,8 @@ def _offered(request: HttpRequest, shown: Shown, failed: int) -> set[str]:
     }
     if not failed:
         found.discard("resend")
+    if found & {"undo", "reject"}:
+        found.discard("cancel")
     return found - {"approve"} if shown.campaign.created_by_id == request.user.pk else found
 
 

@@ -128,7 +128,7 @@ def test_the_pages_are_accessible_and_fit(visit: Open, main: ProviderAccount, sc
         visit(at(one))
         expect(page.locator("#detail")).to_be_visible()
         check(page, width)
-    page.get_by_role("button", name="Cancel campaign").click()
+    page.get_by_role("button", name="Pause").click()
     check(page, width)
     visit("/")
     expect(page.get_by_role("heading", name="Campaigns under way")).to_be_visible()

@@ -52,12 +52,23 @@ def test_a_click_that_comes_too_late_says_so(main: ProviderAccount) -> None:
     assert one.state == "sending"
 
 
+def test_the_time_to_undo_runs_down_by_polling(main: ProviderAccount) -> None:
+    one = campaign(main, {}, complete=False, total=5, cursor=expanding.FIRST)
+    client = signed_in()
+    versions = set()
+    for seconds in (20, 17):
+        Campaign.objects.filter(pk=one.pk).update(due_at=timezone.now() + timedelta(seconds=seconds))
+        versions.add(client.get(at(one)).context["version"])
+    assert len(versions) == 2
+
+
 def test_it_can_be_undone_until_the_moment_that_the_page_names(main: ProviderAccount) -> None:
     due = timezone.now() + timedelta(seconds=20)
     one = campaign(main, {}, complete=False, total=5, due_at=due, cursor=expanding.FIRST)
     client = signed_in()
     page = text_of(client, at(one))
     assert f'datetime="{timezone.localtime(due).isoformat()}"' in page and "seconds from now" in page
+    assert 'value="cancel"' not in page
     assert "It is undone: nothing was sent." in act(client, one, "undo")
     assert one.state == "canceled"
 
