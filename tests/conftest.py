@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +25,16 @@ from pytest_django.live_server_helper import LiveServer
 
 from tests import network
 
+ROOT = Path(__file__).resolve().parent.parent
+PREPARE = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "smsdash.settings"
+import django
+django.setup()
+from smsdash import setup
+setup._database(print)
+setup._static_files(print)
+"""
 DATABASE_FIXTURES = {"db", "transactional_db"}
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -151,13 +164,17 @@ def _free_port() -> int:
 @pytest.fixture(scope="session")
 def new_installation(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Callable[[], dict[str, str]]]:
-    """Makes the environment of an installation: data directory, port, and a database of the run's kind."""
+) -> Iterator[Callable[..., dict[str, str]]]:
+    """Makes the environment of an installation: data directory, port, and a database of the run's kind.
+
+    The tables and the static files are there already, copied from one of its kind, unless it is to be ``bare``.
+    """
     known = {"PATH", "HOME", "LANG", "TMPDIR"}
     common = {name: value for name, value in os.environ.items() if name in known or name.startswith("PIP_")}
     with contextlib.ExitStack() as databases:
 
-        def make() -> dict[str, str]:
+        def make(bare: bool = False) -> dict[str, str]:
+            origin = None if bare else pattern()
             environment = {
                 **common,
                 "SMSDASH_DATA_DIR": str(tmp_path_factory.mktemp("installation")),
@@ -165,23 +182,35 @@ def new_installation(
                 "PYTHONUNBUFFERED": "1",
             }
             if request.config.getoption("postgres"):
-                environment["DATABASE_URL"] = databases.enter_context(_new_database())
+                template = origin and urlsplit(origin["DATABASE_URL"]).path[1:]
+                environment["DATABASE_URL"] = databases.enter_context(_new_database(template))
+            if origin:
+                shutil.copytree(origin["SMSDASH_DATA_DIR"], environment["SMSDASH_DATA_DIR"], dirs_exist_ok=True)
+            return environment
+
+        @functools.cache
+        def pattern() -> dict[str, str]:
+            environment = make(bare=True)
+            subprocess.run([sys.executable, "-c", PREPARE], cwd=ROOT, env=environment, check=True)
+            for name in ("secret-key", "field-key"):
+                Path(environment["SMSDASH_DATA_DIR"], name).unlink()
             return environment
 
         yield make
 
 
 @contextlib.contextmanager
-def _new_database() -> Iterator[str]:
+def _new_database(template: str | None) -> Iterator[str]:
     server = urlsplit(os.environ["DATABASE_URL"])
     name = f"smsdash_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(urlunsplit(server), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        copied = f' TEMPLATE "{template}"' if template else ""
+        connection.execute(f'CREATE DATABASE "{name}"{copied}')
         yield urlunsplit(server._replace(path=f"/{name}"))
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
-def installation(new_installation: Callable[[], dict[str, str]]) -> dict[str, str]:
+def installation(new_installation: Callable[..., dict[str, str]]) -> dict[str, str]:
     """The environment of an installation of its own, not started yet."""
     return new_installation()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
@@ -21,8 +21,10 @@ def server(installation: dict[str, str]) -> Iterator[Server]:
         yield server
 
 
-def test_it_says_who_may_log_in_and_where(installation: dict[str, str]) -> None:
-    with Server(installation, SMSDASH_DEMO="0", SMSDASH_WORKERS="1", SMSDASH_ADMIN_PASSWORD="") as server:
+def test_it_says_who_may_log_in_and_where(new_installation: Callable[..., dict[str, str]]) -> None:
+    with Server(
+        new_installation(bare=True), SMSDASH_DEMO="0", SMSDASH_WORKERS="1", SMSDASH_ADMIN_PASSWORD=""
+    ) as server:
         until("the address", lambda: f"http://127.0.0.1:{server.port}/" in server.tail())
         assert "admin password: " in server.tail()
         server.stop()
@@ -30,7 +32,12 @@ def test_it_says_who_may_log_in_and_where(installation: dict[str, str]) -> None:
         assert server.tail().count("admin password: ") == 1
 
 
-def test_a_stop_is_clean_and_a_later_start_does_nothing_twice(server: Server) -> None:
+def test_a_stop_is_clean_and_a_later_start_does_nothing_twice(new_installation: Callable[..., dict[str, str]]) -> None:
+    with Server(new_installation(bare=True), SMSDASH_DEMO="0", SMSDASH_WORKERS="1") as server:
+        stop_and_start(server)
+
+
+def stop_and_start(server: Server) -> None:
     family = server.descendants()
     assert server.stop() == 0
     assert not [pid for pid in family if alive(pid)]
