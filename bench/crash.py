@@ -60,12 +60,19 @@ class Scene:
         """One blow, once something is on its way."""
         time.sleep(self.dice.uniform(0, BETWEEN))
         self.go_on()
-        until("something to be on its way", lambda: self.go_on() or judge.in_flight(self.server), 120)
+        self.wait_for_work()
         time.sleep(self.dice.uniform(0, 0.5))
         name = self.dice.choices(list(self.blows), [BLOWS[name] for name in self.blows])[0]
         self.blows[name]()
         self.done[name] += 1
         print(time.strftime("%H:%M:%S"), name, file=sys.stderr, flush=True)
+
+    def wait_for_work(self) -> None:
+        """Until something is on its way, or for a while: perhaps all was sent."""
+        end = time.monotonic() + 2 * PAUSE
+        while time.monotonic() < end and not judge.in_flight(self.server):
+            self.go_on()
+            time.sleep(0.1)
 
     def go_on(self) -> None:
         for pid in [pid for pid, due in self.still.items() if due < time.monotonic()]:
@@ -178,8 +185,8 @@ def run(database: str, kills: int, messages: int, seed: int) -> dict[str, Any]:
         with carrier, Server(here, SMSDASH_DEMO="0", SMSDASH_WORKERS="2") as server:
             scene = Scene(server, carrier, own, dice)
             feeding.feed(server, {"accounts": [account(carrier, kind) for kind in registry.kinds()]})
-            feeder = feeding.start(server, {"campaigns": list(campaigns(messages, kills * BETWEEN * 0.7, dice))})
-            for _ in range(kills):
+            feeder = feeding.start(server, {"campaigns": list(campaigns(messages, kills * BETWEEN, dice))})
+            while sum(scene.done.values()) < kills and (feeder.poll() is None or judge.waiting(server)):
                 scene.strike()
             assert feeder.wait(600) == 0
             until("all to go on", lambda: scene.go_on() or not scene.still)

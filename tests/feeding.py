@@ -1,8 +1,8 @@
 """``python -m tests.feeding``, with an installation's environment: accounts at a sandbox, and campaigns for them.
 
 A plan comes in as JSON: ``accounts`` (name, kind, base_url, key, rates); ``routes`` (name, accounts: their names);
-``campaigns`` (account, numbers, text, and perhaps route, priority, ``at``: seconds from now until it is submitted,
-``later``: seconds more until it is due).
+``campaigns`` (account, numbers, text, and perhaps route, priority, ``alone``: one message a request, ``at``: seconds
+from now until it is submitted, ``later``: seconds more until it is due).
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ def feed(server: Server, plan: Facts) -> None:
 if __name__ == "__main__":
     django.setup()
 
-    from django.db import InterfaceError, OperationalError, connection
+    from django.db import InterfaceError, OperationalError, connection, transaction
     from django.utils import timezone
 
     from messaging import campaigns
-    from messaging.models import Route, RouteMember
+    from messaging.models import Message, Route, RouteMember
     from providers.models import ProviderAccount
 
     def add(facts: Facts) -> None:
@@ -68,17 +68,19 @@ if __name__ == "__main__":
         end = time.monotonic() + 60
         while True:
             try:
-                campaigns.submit(
-                    campaigns.Draft(
-                        ProviderAccount.objects.get(name=facts["account"]),
-                        facts["numbers"],
-                        facts["text"],
-                        route=Route.objects.filter(name=facts.get("route")).first(),
-                        due_at=due_at,
-                        priority=facts.get("priority", 0),
-                        token=token,
-                    )
+                draft = campaigns.Draft(
+                    ProviderAccount.objects.get(name=facts["account"]),
+                    facts["numbers"],
+                    facts["text"],
+                    route=Route.objects.filter(name=facts.get("route")).first(),
+                    due_at=due_at,
+                    priority=facts.get("priority", 0),
+                    token=token,
                 )
+                with transaction.atomic():
+                    campaign = campaigns.submit(draft)
+                    if facts.get("alone"):
+                        Message.objects.filter(campaign=campaign).update(batch_limit=1)
                 return
             except (OperationalError, InterfaceError):
                 if time.monotonic() > end:
