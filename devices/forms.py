@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from . import patterns, saved_codes, ussd, ussd_codes
-from .models import Device, SavedCode, Sim, UssdRequest, UssdSchedule
+from .models import Device, SavedCode, Sim, UssdRequest, UssdSchedule, spelled
 
 
 class PhoneForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
@@ -116,6 +116,8 @@ class SavedCodeForm(forms.ModelForm):  # type: ignore[type-arg]
         )
         self.fields["unit"].widget.attrs["placeholder"] = "EUR"
         self.fields["warn_below"].help_text = _("Of the number found. Empty: never.")
+        if self.instance.warn_below is not None:
+            self.initial["warn_below"] = f"{self.instance.warn_below.normalize():f}"
         self._set_up_scope(sims)
         if not self.is_bound and self.instance.pk:
             self.fields["sample"].initial = last_answer(self.instance.code)
@@ -176,12 +178,12 @@ class SavedCodeForm(forms.ModelForm):  # type: ignore[type-arg]
             return {"wrong": str(error)}
         if found is None:
             return {"wrong": _("The pattern finds no number in this answer.")}
-        return {"found": f"{found.normalize():f} {self.data.get('unit', '')}".strip()}
+        return {"found": spelled(found, self.data.get("unit", ""))}
 
     def save(self, commit: bool = True) -> SavedCode:
-        kind, _colon, name = (self.cleaned_data["scope"] or "").partition(":")
-        self.instance.sim_id = int(name) if kind == "sim" else None
-        self.instance.operator = name if kind == "operator" else ""
+        scope, _colon, name = (self.cleaned_data["scope"] or "").partition(":")
+        self.instance.sim_id = int(name) if scope == "sim" else None
+        self.instance.operator = name if scope == "operator" else ""
         saved: SavedCode = super().save(commit)
         return saved
 

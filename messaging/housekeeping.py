@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_q.models import Task
 
+from contacts import importing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
@@ -57,6 +58,7 @@ def outdated(now: datetime) -> Iterator[QuerySet]:
     silent = Q(progress_at__isnull=True, started_at__lt=now - WORKERS)
     yield Worker.objects.filter(silent | Q(progress_at__lt=now - WORKERS)).order_by("pk")
     yield BulkAction.objects.filter(finished_at__lt=now - ACTIONS).order_by("pk")
+    yield importing.outdated(now)
 
 
 def delete(rows: QuerySet) -> bool:
