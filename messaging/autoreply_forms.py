@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from typing import Any
 
 from django import forms
@@ -57,6 +58,12 @@ class AutoReplyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is n
             return str(hours.parse(self.cleaned_data["hours"]))
         except ValueError as error:
             raise forms.ValidationError(str(error)) from error
+
+    def clean_zone(self) -> str:
+        zone: str = self.cleaned_data["zone"]
+        if zone and zone not in zoneinfo.available_timezones():
+            raise forms.ValidationError(_("There is no such time zone. Write it as Europe/Tallinn."))
+        return zone
 
     def clean_words(self) -> str:
         lines = (" ".join(line.split()) for line in self.cleaned_data["words"].splitlines())
