@@ -23,6 +23,7 @@ from providers.models import ProviderAccount
 from providers.types import Status
 
 from . import bulk, gate, ledger, parking, wakeup
+from .expanding import END
 from .ledger import WAITING
 from .log import Filters
 from .models import BulkAction, Campaign, Tally
@@ -94,7 +95,8 @@ def state(campaign: Campaign, counts: Mapping[str, int] | None = None) -> str:
         return "held" if campaign.due_at - (campaign.state_at or campaign.created_at) <= undo else "scheduled"
     n = Counter(counts_of(campaign.pk) if counts is None else counts)
     found = balance(campaign, n)
-    if not campaign.complete and (campaign.cursor or found.waiting > sum(n[status] for status in WAITING)):
+    listed = 0 < campaign.cursor < END
+    if not campaign.complete and (listed or found.waiting > sum(n[status] for status in WAITING)):
         return "preparing"
     return "sending" if found.waiting or found.uncertain or not campaign.complete else "finished"
 

@@ -152,21 +152,28 @@ def _in_the_database(campaign: Campaign, lists: Sequence[int], typed: Sequence[s
 def _one_by_one(campaign: Campaign, lists: Sequence[int], typed: set[str], last: int) -> Found:
     columns = ", c.name, c.language, c.fields" if campaign.merges else ""
     people, values = _people(lists, campaign.cursor, last, (), columns)
-    kept: list[Person] = []
+    kept: list[tuple[Any, ...]] = []
     n: Counter[str] = Counter()
     places: Counter[str] = Counter()
-    for _pk, number, times, reason, *words in execute(f"{people} ORDER BY c.id", values):
-        reason = DUPLICATE if number in typed else reason
+    for row in execute(f"{people} ORDER BY c.id", values):
+        reason = DUPLICATE if row[1] in typed else row[3]
         n[reason] += 1
-        places[reason] += times
+        places[reason] += row[2]
         if not reason:
-            kept.append(Person(number, _values(number, *words) if words else {}))
-    _write(campaign, kept, campaign.total)
+            kept.append(row)
+    _write(campaign, _with_values(kept) if campaign.merges else [Person(row[1]) for row in kept], campaign.total)
     return [(reason, n[reason], places[reason]) for reason in n]
 
 
-def _values(number: str, name: str, language: str, fields: Any) -> Mapping[str, Any]:
-    return merging.values_of(number, name, language, json.loads(fields) if isinstance(fields, str) else fields)
+def _with_values(rows: Sequence[tuple[Any, ...]]) -> list[Person]:
+    """Their fields are read as one text: that is much quicker."""
+    every = [row[6] for row in rows]
+    if every and isinstance(every[0], str):
+        every = json.loads(f"[{','.join(every)}]")
+    return [
+        Person(row[1], merging.values_of(row[1], row[4], row[5], fields))
+        for row, fields in zip(rows, every, strict=True)
+    ]
 
 
 # --- Their messages --------------------------------------------------------------------------------------
