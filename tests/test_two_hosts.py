@@ -48,7 +48,8 @@ def hosts(new_installation: Callable[[], dict[str, str]]) -> Iterator[tuple[Serv
     here = new_installation() | keys
     folder = here["SMSDASH_DATA_DIR"] + ("-second" if "DATABASE_URL" in here else "")
     there = here | {"SMSDASH_WEB": "0", "SMSDASH_DATA_DIR": folder}
-    with Server(here, SMSDASH_WORKERS="1") as web, Server(there, "", SMSDASH_WORKERS="1") as host:
+    # the first start ever, and both at once
+    with Server(there, "", SMSDASH_WORKERS="1") as host, Server(here, SMSDASH_WORKERS="1") as web:
         until("both to work", lambda: len(web.query("SELECT name FROM messaging_worker")) == 2)
         yield web, host
 
