@@ -15,6 +15,13 @@ from django.utils.translation import gettext_lazy as _
 from providers.models import ProviderAccount
 
 
+def spelled(value: Decimal, unit: str = "") -> str:
+    """12.50 EUR, 3 EUR, 1,250 SMS: a fraction has two places at least."""
+    bare = value.normalize()
+    places = -int(bare.as_tuple().exponent)
+    return f"{bare:,.{0 if places <= 0 else max(2, places)}f} {unit}".strip()
+
+
 class Inventory(models.Model):
     """When the phones of an account were last listed, and when they are again. ``error``: why the last try failed."""
 
@@ -149,6 +156,11 @@ class SavedCode(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def floor(self) -> str:
+        """The limit of the warning, as it is shown."""
+        return "" if self.warn_below is None else spelled(self.warn_below, self.unit)
+
 
 class UssdSchedule(models.Model):
     """A saved code that is dialled again and again. ``error``: why it was not dialled the last time."""
@@ -243,6 +255,11 @@ class UssdRequest(models.Model):
     def open(self) -> bool:
         return self.state in self.OPEN
 
+    @property
+    def told(self) -> str:
+        """The number in the answer, as it is shown. Needs ``saved`` at hand."""
+        return "" if self.value is None else spelled(self.value, self.saved.unit if self.saved else "")
+
 
 class Balance(models.Model):
     """The last number that a saved code's answers told of a SIM."""
@@ -259,7 +276,7 @@ class Balance(models.Model):
         verbose_name_plural = _("balances")
 
     def __str__(self) -> str:
-        return f"{self.value.normalize():f} {self.saved.unit}".strip()
+        return spelled(self.value, self.saved.unit)
 
     @property
     def low(self) -> bool:
@@ -280,4 +297,4 @@ class Reading(models.Model):
         verbose_name_plural = _("readings of balances")
 
     def __str__(self) -> str:
-        return f"{self.value.normalize():f}"
+        return spelled(self.value)

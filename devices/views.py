@@ -55,14 +55,16 @@ def sync(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def device(request: HttpRequest, pk: int) -> HttpResponse:
     """One phone with its SIMs; POST saves what we call it."""
+    if request.method == "GET":
+        return _page(request, pk)
+    if not request.user.has_perm("devices.change_device"):
+        raise PermissionDenied
     phone = _phone(pk)
-    form = PhoneForm(request.POST or None, instance=phone, sims=list(phone.sims.all()))
-    if request.method == "POST":
-        _need(request, "devices.change_device")
-        if form.is_valid():
-            form.save()
-            messages.success(request, _("The changes are saved."))
-            return redirect("devices-device", pk)
+    form = PhoneForm(request.POST, instance=phone, sims=list(phone.sims.all()))
+    if form.is_valid():
+        form.save()
+        messages.success(request, _("The changes are saved."))
+        return redirect("devices-device", pk)
     return _page(request, pk, form=form)
 
 
@@ -137,8 +139,3 @@ def _sim_form(sim: Sim, bound: SimForm | None) -> SimForm:
 
 def _charts(line: cards.SimLine) -> list[tuple[Any, Any]]:
     return [(balance, balances.history(balance)) for balance in line.balances]
-
-
-def _need(request: HttpRequest, permission: str) -> None:
-    if not request.user.has_perm(permission):
-        raise PermissionDenied
