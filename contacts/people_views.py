@@ -36,7 +36,8 @@ def contacts(request: HttpRequest) -> HttpResponse:
 @permission_required("contacts.add_contact", raise_exception=True)
 @require_http_methods(["GET", "POST"])
 def add(request: HttpRequest) -> HttpResponse:
-    form = PersonForm(request.POST if request.method == "POST" else None)
+    initial = {"number": request.GET.get("number", "")}
+    form = PersonForm(request.POST if request.method == "POST" else None, initial=initial)
     if request.method == "POST" and form.is_valid():
         person = form.save()
         messages.success(request, _("%s is added.") % person)

@@ -80,7 +80,7 @@ def test_a_persons_page_tells_everything(client: Client) -> None:
         "“STOP”",
     ):
         assert said in page
-    assert f'href="/messages/?number=%2B37255500000"' in client.get(f"/contacts/{pk}/").text  # noqa: F541
+    assert 'href="/inbox/number/+37255500000/"' in client.get(f"/contacts/{pk}/").text
 
 
 def test_what_strangers_wrote_is_escaped(client: Client) -> None:

@@ -248,6 +248,18 @@ def test_a_number_leads_to_its_conversation_or_to_the_log(main: ProviderAccount,
     assert client.get(f"{URL}number/{BO}/")["Location"].startswith("/messages/?number=%2B372555")
 
 
+def test_message_and_contact_lead_to_the_conversation(main: ProviderAccount, client: Client) -> None:
+    message = write(main)
+    strange = write(main, number="A/B")
+    ada = Contact.objects.create(number=ADA)
+    link = f'href="{URL}number/+37255500001/"'
+    assert link in text_of(client, f"/messages/{message.pk}/") and link in text_of(client, f"/contacts/{ada.pk}/")
+    assert client.get(f"{URL}number/A/B/")["Location"] == at("A/B")
+    assert "Conversation" in text_of(client, f"/messages/{strange.pk}/")
+    assert 'href="/contacts/add/?number=A/B"' in text_of(client, at("A/B")).replace("%2F", "/")
+    assert f'value="{BO}"' in text_of(client, "/contacts/add/?number=%2B37255500002")
+
+
 # --- Replies -----------------------------------------------------------------------------------------------
 
 
