@@ -94,7 +94,7 @@ def persist(account: ProviderAccount, settled: Sequence[Settled]) -> None:
 
 def _write(account: ProviderAccount, settled: Sequence[Settled], *, with_traces: bool) -> None:
     with writing(), ledger.together():
-        ours = traces.still_open([answer.batch.exchange for answer, _verdict in settled])
+        ours = traces.close([(answer.batch.exchange, answer.trace if with_traces else None) for answer, _v in settled])
         in_time = [(answer, verdict) for answer, verdict in settled if answer.batch.exchange in ours]
         known = {m.id: m.known(account.pk, a.batch.status) for a, _v in in_time for m in a.batch.messages}
         changes = [change for _answer, verdict in in_time for change in verdict.changes]
@@ -103,7 +103,6 @@ def _write(account: ProviderAccount, settled: Sequence[Settled], *, with_traces:
         Attempt.objects.bulk_create(_attempts(account, in_time))
         if len(in_time) < len(settled):
             _settle_late([(answer, verdict) for answer, verdict in settled if answer.batch.exchange not in ours])
-        traces.close([(answer.batch.exchange, answer.trace if with_traces else None) for answer, _v in settled])
 
 
 def _attempts(account: ProviderAccount, settled: Sequence[Settled]) -> list[Attempt]:

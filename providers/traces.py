@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
@@ -130,20 +131,28 @@ def open_for(account_id: int, verb: str, refs: Sequence[Sequence[int]]) -> list[
         return sorted(made for (made,) in cursor.fetchall())
 
 
-def still_open(ids: Sequence[int]) -> set[int]:
-    """Those of these exchanges that nobody has closed; locked, in a transaction."""
-    rows = Exchange.objects.select_for_update(no_key=True).filter(pk__in=ids, open=True).order_by("pk")
-    return set(rows.values_list("pk", flat=True))
+def close(rows: Sequence[tuple[int, Trace | None]]) -> set[int]:
+    """Complete the exchanges of these ids in one statement. No trace: only that they are over.
+
+    Returns the ids of those that were open: others were closed by somebody who thought their worker dead.
+    """
+    values = {pk: (pk, *_columns(trace)) for pk, trace in rows}
+    if connection.vendor != "postgresql":
+        ours = set(Exchange.objects.filter(pk__in=values, open=True).values_list("pk", flat=True))
+        with connection.cursor() as cursor:
+            cursor.executemany(_CLOSE_ONE, [(*rest, pk) for pk, *rest in values.values()])
+        return ours
+    ours = _close_all(values.values(), " AND e.open")
+    if len(ours) < len(values):
+        _close_all([row for pk, row in values.items() if pk not in ours])
+    return ours
 
 
-def close(rows: Sequence[tuple[int, Trace | None]]) -> None:
-    """Complete the exchanges of these ids in one statement. No trace: only that they are over."""
-    values = [(pk, *_columns(trace)) for pk, trace in rows]
+def _close_all(values: Iterable[Sequence[Any]], condition: str = "") -> set[int]:
+    columns = [list(column) for column in zip(*values, strict=True)]
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(_CLOSE_ALL, [list(column) for column in zip(*values, strict=True)])
-        else:
-            cursor.executemany(_CLOSE_ONE, [(*rest, pk) for pk, *rest in values])
+        cursor.execute(f"{_CLOSE_ALL}{condition} RETURNING e.id", columns)
+        return {pk for (pk,) in cursor.fetchall()}
 
 
 def _columns(trace: Trace | None) -> tuple[int | None, int, str, bytes]:

@@ -159,7 +159,7 @@ class Adapter(base.Adapter):
             body = wire.load_object(reply.body)
         except ValueError:
             text = " ".join(re.sub("<[^<>]*>", " ", self._redacted(reply).body[:4000].decode(errors="ignore")).split())
-            said = f"The provider answered with a text instead of data: “{text[:200]}”"
+            said = f"The provider answered with a text instead of data: “{text[:200]}”."
             return errors.BadAnswer(said) if text and reply.status < 300 else None
         if wire.truth(body.get("success", True)):
             return None

@@ -99,7 +99,7 @@ class Carrier:
         self.batch: Any = None
         self.taken: Counter[int] = Counter()
         self.kept: dict[int, list[MessageInfo]] = {}
-        self.on_the_way: list[Callable[[], None]] = []
+        self.on_the_way: dict[int, Callable[[], None]] = {}  # by exchange
         self.ids = 0
 
     def answer(self, transport: HttpTransport, request: Request) -> Reply:
@@ -127,7 +127,7 @@ class Carrier:
                     self._keep(account, waiting.id, batch.exchange, outcome, m.text)
 
         if fate.later:
-            self.on_the_way.append(reaches)
+            self.on_the_way[batch.exchange] = reaches
         else:
             reaches()
         return self._say(dialect, op, outcomes)
@@ -158,9 +158,8 @@ class Carrier:
 
     def arrive(self) -> None:
         """What was on its way reaches the carrier now."""
-        for reaches in self.on_the_way:
-            reaches()
-        self.on_the_way.clear()
+        while self.on_the_way:
+            self.on_the_way.popitem()[1]()
 
 
 def _said(dialect: Dialect, op: Operation, result: Any) -> Reply:

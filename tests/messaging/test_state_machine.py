@@ -83,15 +83,15 @@ class Sending(RuleBasedStateMachine):
         self.carrier = Carrier(self.check)
         self.workers: list[Worker] = []
         self.asked: Counter[int] = Counter()  # how often an operator asked for a message once more
-        self.over: set[int] = set()  # taken back before they were marked
-        self.out: dict[int, set[int]] = {}  # whose people opted out, and the exchanges that were marked before
+        self.over: dict[int, set[int]] = {}  # taken back; and the exchanges that were on their way by then
+        self.out: dict[int, set[int]] = {}  # their people opted out; and the exchanges that were marked by then
         self.before: dict[int, str] = {}
         self.accepted = 0
         self.numbers = 0
 
     def check(self, message: int, exchange: int) -> None:
         """Asked whenever the carrier takes a message."""
-        assert message not in self.over, "it was taken back"
+        assert exchange in self.over.get(message, {exchange}), "it was taken back"
         assert exchange in self.out.get(message, {exchange}), "the recipient opted out before it was marked"
 
     @initialize()
@@ -152,6 +152,7 @@ class Sending(RuleBasedStateMachine):
         for number in Message.objects.filter(pk__in=ids).values_list("number", flat=True):
             optout.opt_out(number, "alice")
             marked = {step.batch.exchange for worker in self.workers for step in worker.waiting()}
+            marked |= self.carrier.on_the_way.keys()
             for pk in Message.objects.filter(number=number).values_list("pk", flat=True):
                 self.out.setdefault(pk, marked)
 
@@ -177,7 +178,8 @@ class Sending(RuleBasedStateMachine):
 
     def note_over(self) -> None:
         ended = Message.objects.filter(error_code__in=["canceled", "expired"], status__in=["canceled", "expired"])
-        self.over |= set(ended.values_list("pk", flat=True))
+        for pk in ended.values_list("pk", flat=True):
+            self.over.setdefault(pk, set(self.carrier.on_the_way))
 
     # -- what workers do --
 
