@@ -125,13 +125,17 @@ def _impossible(sim: Sim) -> str:
 
 
 def due() -> list[int]:
-    """The open requests that a worker is to look after now."""
-    return list(UssdRequest.objects.filter(poll_at__lte=timezone.now()).values_list("pk", flat=True))
+    """The open requests that a worker is to look after now. Those that waited for too long end here."""
+    now = timezone.now()
+    waiting = dict(UssdRequest.objects.filter(poll_at__lte=now).values_list("pk", "sent_at"))
+    if any(now - sent_at >= TIME_OUT for sent_at in waiting.values()):
+        expire()
+    return [pk for pk, sent_at in waiting.items() if now - sent_at < TIME_OUT]
 
 
 def expire() -> int:
     """End what waited for too long. Returns how many."""
-    late = UssdRequest.objects.filter(state__in=UssdRequest.OPEN, sent_at__lte=timezone.now() - TIME_OUT)
+    late = UssdRequest.objects.filter(poll_at__isnull=False, sent_at__lte=timezone.now() - TIME_OUT)
     minutes = int(TIME_OUT.total_seconds() // 60)
     silent = _("No answer in %d minutes. The network may not know this code, or the phone has no service.") % minutes
     failed = _("It was not dialled: no background worker came to it in %d minutes.") % minutes

@@ -13,7 +13,7 @@ from django.utils import timezone
 from contacts import consent
 from contacts.models import Contact, ContactList, How
 from devices import inventory
-from devices.models import Device
+from devices.models import Reading
 from messaging import ledger
 from messaging.models import Message
 from messaging.segments import measure
@@ -93,9 +93,9 @@ def _follow_port() -> None:
 
 
 def sync_devices() -> None:
-    """The sandbox's phones, once it answers."""
+    """The sandbox's phones, once it answers, and what the demo knows of them."""
     for account in ProviderAccount.objects.filter(name__endswith="(sandbox)"):
-        if account.can(Feature.DEVICES) and not Device.objects.filter(account=account).exists():
+        if account.can(Feature.DEVICES) and not Reading.objects.filter(balance__sim__device__account=account).exists():
             try:
                 inventory.sync(account)
             except ProviderError:

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.server import PASSWORD, Server
+from tests.server import PASSWORD, Server, until
 
 pytestmark = [pytest.mark.server, pytest.mark.browser]
 
@@ -54,6 +54,17 @@ def test_a_message_is_written_and_arrives_before_ones_eyes(signed_in: Page, serv
         row = page.locator("tr", has_text=number)
         expect(row.get_by_text("Delivered")).to_be_visible(timeout=20_000)
     assert page.evaluate("window.notReloaded") is True
+
+
+def test_a_balance_is_asked_and_answered_before_ones_eyes(signed_in: Page, server: Server) -> None:
+    count = "SELECT count(*) FROM devices_balance"
+    until("the demo's phones to be listed", lambda: server.query(count)[0][0])
+    page = signed_in
+    page.goto(f"{server.url}/ussd/")
+    page.get_by_role("link", name="Green Telecom").first.click()
+    page.get_by_role("button", name="Balance").click()
+    answer = page.locator("#thread").get_by_text("Your balance is 12.50 EUR.")
+    expect(answer).to_be_visible(timeout=20_000)
 
 
 def test_the_counter_names_what_forces_unicode(signed_in: Page, server: Server) -> None:

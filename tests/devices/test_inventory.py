@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 from pytest_httpserver import HTTPServer
 
-from devices import clock, inventory, tasks
+from devices import inventory, tasks
 from devices.models import Balance, Device, Inventory, SavedCode, Sim
 from providers.errors import KeyRefused
 from providers.models import Pace, ProviderAccount
@@ -201,13 +201,3 @@ def test_a_person_sees_how_their_listing_goes(shelf: ProviderAccount, httpserver
     lists(httpserver, code=500, message="Out of order.")
     tasks.sync_now(shelf.pk)
     assert tasks.last([shelf.pk])[shelf.pk].text == "Out of order."
-
-
-def test_the_clock_wakes_a_worker_once_in_a_while(
-    shelf: ProviderAccount, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
-) -> None:
-    monkeypatch.setattr(clock, "_woken", {})
-    with django_capture_on_commit_callbacks() as woken:
-        clock.tick()
-        clock.tick()
-    assert len(woken) == 1
