@@ -62,10 +62,13 @@ def soon(of: ProviderAccount) -> timedelta:
 
 def test_it_stores_what_was_received_once_and_in_order(main: ProviderAccount, provider: Answers) -> None:
     now = timezone.now()
-    asked = provider(info("2", "second", at=now), info("1", "first", at=now - timedelta(minutes=1)))
-    assert inbox_polling.poll(main.pk) == 2
+    minute = timedelta(minutes=1)
+    asked = provider(
+        info("2", "second", at=now), info("0", "zero", at=now - 2 * minute), info("1", "first", at=now - minute)
+    )
+    assert inbox_polling.poll(main.pk) == 3
     assert inbox_polling.poll(main.pk) == 0
-    assert [m.text for m in Message.objects.order_by("pk")] == ["first", "second"]
+    assert [m.text for m in Message.objects.order_by("pk")] == ["zero", "first", "second"]
     found = conversation()
     assert (found.preview, found.device, found.sim) == ("second", "7", 1)
     form = parse_qs(asked[0].body.decode())
