@@ -64,7 +64,7 @@ def test_it_stores_what_was_received_once_and_in_order(main: ProviderAccount, pr
     now = timezone.now()
     minute = timedelta(minutes=1)
     asked = provider(
-        info("2", "second", at=now), info("0", "zero", at=now - 2 * minute), info("1", "first", at=now - minute)
+        info("2", "second", at=now), info("3", "zero", at=now - 2 * minute), info("1", "first", at=now - minute)
     )
     assert inbox_polling.poll(main.pk) == 3
     assert inbox_polling.poll(main.pk) == 0
