@@ -198,8 +198,6 @@ def run(database: str, kills: int, messages: int, seed: int) -> dict[str, Any]:
             until("all to have an end", lambda: not judge.waiting(server), 600)
             server.stop()
             found = judge.judge(server, carrier, scene.flying)
-            log = server.log_file.read_text()
-        Path(f"/tmp/crash-{database}.log").write_text(log)
     return {
         "bench": "crash",
         "database": database,
