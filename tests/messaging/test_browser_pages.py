@@ -181,7 +181,7 @@ def test_the_message_page_follows_until_the_end(visit: Open, main: ProviderAccou
     ledger.apply([Change(row.pk, Status.SENDING)])
     ledger.apply([Change(row.pk, Status.DELIVERED, {"done_at": timezone.now()})])
     expect(page.get_by_text("It reached the phone.")).to_be_visible()
-    assert page.locator("[hx-trigger]").count() == 0
+    assert page.locator("main [hx-trigger]").count() == 0
 
 
 def test_the_request_can_be_copied_as_a_command(visit: Open, main: ProviderAccount) -> None:

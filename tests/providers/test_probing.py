@@ -124,7 +124,7 @@ def test_while_it_is_refused_it_asks_ever_more_rarely_up_to_an_hour(provider: re
         seen.append(minutes_to_probe(row))
         ProviderAccount.objects.update(probe_at=timezone.now())
     assert seen == [2, 4, 8, 16, 32, 60, 60, 60]
-    assert state(row) == (SAID, "authentication_failed", 8)
+    assert state(row) == (SAID, "key_refused", 8)
 
 
 @pytest.mark.parametrize(("left", "resumes"), [(0, False), (0.5, True), (None, True)])
