@@ -189,7 +189,9 @@ def run(database: str, kills: int, messages: int, seed: int) -> dict[str, Any]:
             while sum(scene.done.values()) < kills and (feeder.poll() is None or judge.waiting(server)):
                 scene.strike()
             assert feeder.wait(600) == 0
-            until("all to go on", lambda: scene.go_on() or not scene.still)
+            while scene.still:
+                scene.go_on()
+                time.sleep(0.1)
             until("all to have an end", lambda: not judge.waiting(server), 600)
             before = uncertain(server)
             end = time.monotonic() + ASKED

@@ -54,7 +54,9 @@ if __name__ == "__main__":
         )
         secrets = {"api_password": "sandbox-secret"}
         fields = account.kind_class.fields
-        account.set_credentials({f.name: secrets.get(f.name, facts["key"]) if f.secret else f.default for f in fields})
+        account.set_credentials(
+            {f.name: secrets.get(f.name, facts["key"]) if f.secret else f.default or "" for f in fields}
+        )
         account.save()
 
     def connect(facts: Facts) -> None:
