@@ -64,7 +64,7 @@ def together() -> Iterator[None]:
     """A transaction of any number of changes. Its counts are written once, at its end.
 
     Who changes messages locks leases first, then messages, each in the order of their ids, and the counts last: so
-    no two of them wait for each other in a ring.
+    no two of them wait for each other in a ring. (See "Locks" in docs/sending.md.)
     """
     if _open.deltas is not None:
         yield

@@ -13,10 +13,11 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from messaging import clock, leases, ledger, rerouting, tasks
-from messaging.models import Attempt, Campaign, Lease, Message, Route, RouteMember, Tally
+from messaging.models import Attempt, Campaign, Lease, Message, Route, RouteMember
 from providers.models import Exchange, ProviderAccount
 from providers.types import Feature, Status
 from tests.base import account
+from tests.messaging.counts import kept, recounted
 
 pytestmark = pytest.mark.django_db
 
@@ -59,24 +60,6 @@ def balance(made: Route) -> Counter[str]:
 
 def placed() -> Counter[str]:
     return Counter(Message.objects.values_list("account__name", flat=True))
-
-
-Counts = Counter[tuple[int, int, int, str]]
-
-
-def recounted() -> Counts:
-    found: Counts = Counter()
-    for row in Message.objects.all():
-        found[row.account_id, 0, 0, row.status] += 1
-        found[row.account_id, 0, ledger.hour_of(row.created_at), row.status] += 1
-        if row.campaign_id:
-            found[0, row.campaign_id, 0, row.status] += 1
-    return found
-
-
-def kept() -> Counts:
-    rows = Tally.objects.exclude(n=0)
-    return Counter({(r.account_id, r.campaign_id, r.hour, r.status): r.n for r in rows})
 
 
 # --- An account that cannot send ---------------------------------------------------------------------

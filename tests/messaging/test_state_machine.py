@@ -32,9 +32,11 @@ from messaging import (
     campaigns,
     cancel,
     clock,
+    conduct,
     dispatch,
     leases,
     ledger,
+    parking,
     polling,
     reports,
     rerouting,
@@ -51,6 +53,7 @@ from providers.models import Exchange, Pace, ProviderAccount
 from providers.transport import HttpTransport
 from providers.types import Problem, Report, Status
 from tests.base import account, administrator
+from tests.messaging import counts
 from tests.messaging.carrier import FATES, Carrier, Fate, Worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -85,6 +88,7 @@ class Sending(RuleBasedStateMachine):
         self.asked: Counter[int] = Counter()  # how often an operator asked for a message once more
         self.over: dict[int, set[int]] = {}  # taken back; and the exchanges that were on their way by then
         self.out: dict[int, set[int]] = {}  # their people opted out; and the exchanges that were marked by then
+        self.halted: dict[int, set[int]] = {}  # their campaign is paused; and the exchanges that were marked by then
         self.before: dict[int, str] = {}
         self.accepted = 0
         self.numbers = 0
@@ -93,6 +97,7 @@ class Sending(RuleBasedStateMachine):
         """Asked whenever the carrier takes a message."""
         assert exchange in self.over.get(message, {exchange}), "it was taken back"
         assert exchange in self.out.get(message, {exchange}), "the recipient opted out before it was marked"
+        assert exchange in self.halted.get(message, {exchange}), "its campaign was paused before it was marked"
 
     @initialize()
     def set_up(self) -> None:
@@ -151,10 +156,27 @@ class Sending(RuleBasedStateMachine):
     def opt_out(self, ids: set[int]) -> None:
         for number in Message.objects.filter(pk__in=ids).values_list("number", flat=True):
             optout.opt_out(number, "alice")
-            marked = {step.batch.exchange for worker in self.workers for step in worker.waiting()}
-            marked |= self.carrier.on_the_way.keys()
             for pk in Message.objects.filter(number=number).values_list("pk", flat=True):
-                self.out.setdefault(pk, marked)
+                self.out.setdefault(pk, self.marked())
+
+    def marked(self) -> set[int]:
+        """The exchanges in which something may reach the carrier yet."""
+        steps = {step.batch.exchange for worker in self.workers for step in worker.waiting()}
+        return steps | self.carrier.on_the_way.keys()
+
+    @rule(what=st.sampled_from(["pause", "resume", "cancel"]), at=place)
+    def conduct(self, what: str, at: int) -> None:
+        """An operator does something with a campaign; the rest of it is done in the background."""
+        newest = Campaign.objects.order_by("-pk")
+        campaign = newest[at % newest.count()]
+        ids = campaign.messages.values_list("pk", flat=True)
+        if what == "pause" and conduct.pause(campaign, "alice"):
+            self.halted |= dict.fromkeys(ids, self.marked())
+        elif what == "resume" and conduct.resume(campaign, "alice"):
+            self.halted = {pk: marked for pk, marked in self.halted.items() if pk not in set(ids)}
+        elif what == "cancel" and conduct.cancel(campaign, "alice"):
+            self.halted |= dict.fromkeys(ids, self.marked())
+        self.note_over()
 
     @rule(what=st.sampled_from(["cancel", "reschedule", "again", "sent", "resend"]), at=place)
     def change_all(self, what: str, at: int) -> None:
@@ -260,7 +282,7 @@ class Sending(RuleBasedStateMachine):
 
     # -- what time brings --
 
-    @rule(what=st.sampled_from(["minutes", "due", "expired", "replayed", "rerouted"]), at=place)
+    @rule(what=st.sampled_from(["minutes", "due", "expired", "replayed", "rerouted", "expanded"]), at=place)
     def tick(self, what: str, at: int) -> None:
         if what == "minutes":
             self.pass_time()
@@ -271,6 +293,8 @@ class Sending(RuleBasedStateMachine):
             mine.update(expires_at=timezone.now())
             clock.expire()
             self.note_over()
+        elif what == "expanded":
+            self.expand()
         elif what == "replayed":
             reports.replay_recent()
         else:
@@ -288,8 +312,13 @@ class Sending(RuleBasedStateMachine):
         for kept in self.carrier.kept.values():
             kept[:] = [replace(info, sent_at=info.sent_at - LONG) for info in kept if info.sent_at]
 
+    def expand(self) -> None:
+        for pk in Campaign.objects.filter(complete=False).values_list("pk", flat=True):
+            campaigns.expand(pk)
+
     def come_due(self) -> None:
-        Message.objects.filter(status__in=(Status.QUEUED, Status.SCHEDULED)).update(due_at=timezone.now())
+        waiting = Message.objects.filter(status__in=(Status.QUEUED, Status.SCHEDULED), due_at__lt=parking.BEYOND)
+        waiting.update(due_at=timezone.now())
         clock.promote()
 
     # -- what holds after every step --
@@ -318,7 +347,7 @@ class Sending(RuleBasedStateMachine):
 
     @invariant()
     def the_counts_are_those_of_the_rows(self) -> None:
-        assert kept_counts() == recounted()
+        assert counts.kept() == counts.recounted()
 
     def teardown(self) -> None:
         """Let everything run."""
@@ -327,6 +356,10 @@ class Sending(RuleBasedStateMachine):
             for worker in self.workers:
                 worker.finish(self.carrier)
             ProviderAccount.objects.update(down_since=None, paused_reason="", paused_code="")
+            for campaign in Campaign.objects.filter(state=Campaign.State.PAUSED):
+                conduct.resume(campaign, "alice")
+            self.halted.clear()
+            self.expand()
             while Message.objects.filter(status__in=ledger.WAITING).exists():
                 self.run_once()
                 self.check_all()
@@ -374,26 +407,6 @@ TIMES = {
     Exchange: ("at",),
     Lease: ("until",),
 }
-
-
-Counts = Counter[tuple[int, int, int, str]]
-
-
-def kept_counts() -> Counts:
-    rows = Tally.objects.exclude(n=0).values_list("account_id", "campaign_id", "hour", "status", "n")
-    return Counter({row[:4]: row[4] for row in rows})
-
-
-def recounted() -> Counts:
-    found: Counts = Counter()
-    for account_id, campaign_id, status, made in Message.objects.values_list(
-        "account_id", "campaign_id", "status", "created_at"
-    ):
-        found[account_id, 0, 0, status] += 1
-        found[account_id, 0, ledger.hour_of(made), status] += 1
-        if campaign_id:
-            found[0, campaign_id, 0, status] += 1
-    return found
 
 
 def forget() -> None:
