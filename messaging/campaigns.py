@@ -134,7 +134,8 @@ def submit(draft: Draft) -> Campaign:
 
 def _begin(campaign: Campaign, draft: Draft) -> None:
     """Make the rows if they are few; else, or if that fails, it is done in the background."""
-    if len(draft.numbers) + sum(each.members for each in draft.lists) <= AT_ONCE:
+    places = campaign.lists.values_list("members", flat=True) if draft.lists else ()
+    if len(draft.numbers) + sum(places) <= AT_ONCE:
         with contextlib.suppress(routes.NoMember):
             while expanding.more(campaign):
                 expanding.make(campaign, draft.numbers)
@@ -217,6 +218,8 @@ def _go_on(run: _Run, campaign: Campaign) -> bool:
         if run.typed is None:
             run.typed = campaign.recipients
         expanding.make(campaign, run.typed)
-    campaign.complete = not expanding.more(campaign)
+    if expanding.more(campaign):
+        return True
+    campaign.complete = True
     campaign.save(update_fields=["complete"])
-    return not campaign.complete
+    return False

@@ -130,10 +130,10 @@ def _people(
         f"WHEN m.subscribed = 0 THEN '{UNSUBSCRIBED}' ELSE '' END AS reason{columns} "
         "FROM (SELECT contact_id, COUNT(*) AS n, MAX(subscribed) AS subscribed "
         f"FROM ({' UNION ALL '.join([each] * len(branches))}) AS places GROUP BY contact_id) AS m "
-        "JOIN contacts_contact AS c ON c.id = m.contact_id"
+        "JOIN contacts_contact AS c ON c.id = m.contact_id WHERE c.id >= %s AND c.id <= %s"
     )
     numbers = [list(typed)] if typed else []
-    return sql, [*numbers, *(value for branch in branches for value in branch)]
+    return sql, [*numbers, *(value for branch in branches for value in branch), first, last]
 
 
 Found = list[tuple[str, int, int]]  # reason, people, places on lists
