@@ -40,6 +40,8 @@ SMALL = 32  # messages that may be on their way together in any number of reques
 URGENT = 2  # requests at once that only urgent messages may use, beside the others
 MESSAGE_TYPES = {kind.value: kind for kind in MessageType}
 
+_paces: dict[int, pacing.Memory] = {}  # what this process knows of the network to each account, from drain to drain
+
 
 class Lane:
     """One account being drained by this process. ``hands`` make its requests, ``writer`` has one thread.
@@ -54,7 +56,7 @@ class Lane:
         self.written: list[Answer] = []
         self.writing: Future[list[Verdict]] | None = None
         self.credits: Credits | None = account.balance
-        self.pace = pacing.Memory()
+        self.pace = _paces.setdefault(account.pk, pacing.Memory())
         self.next_try = 0.0  # time.monotonic(); not before this is a new request worth trying
         self.held_back = False  # work waits, but the rate limit has no place before next_try
         self.freed = self.glanced = self.looked = 0.0
