@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 from pytest_httpserver import HTTPServer
@@ -157,6 +159,25 @@ def test_phones_are_listed_every_quarter_of_an_hour(shelf: ProviderAccount, http
     assert len(httpserver.log) == 1
     Inventory.objects.update(next_at=timezone.now())
     assert inventory.due() == [shelf.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_workers_who_list_at_once_one_asks(shelf: ProviderAccount, httpserver: HTTPServer) -> None:
+    lists(httpserver, {"id": 7})
+    together = threading.Barrier(4)
+
+    def work() -> None:
+        assert inventory.due() == [shelf.pk]
+        together.wait()
+        tasks.sync(shelf.pk)
+        connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert (len(httpserver.log), Device.objects.count()) == (1, 1)
 
 
 @pytest.mark.parametrize("change", [{"enabled": False}, {"paused_reason": "No", "paused_code": "key_refused"}])

@@ -214,6 +214,12 @@ def test_an_answer_without_an_id_belongs_to_the_code_and_sim(shelf: ProviderAcco
     assert fresh(request).response == "Yes"
 
 
+def test_the_answer_to_somebody_elses_request_is_not_ours(shelf: ProviderAccount) -> None:
+    request = dial(shelf)
+    assert ussd.answer(shelf, UssdReply("*100#", "No", "1", 0, "999999")) is None
+    assert fresh(request).response is None
+
+
 def test_an_empty_text_gives_way_to_the_answer(shelf: ProviderAccount) -> None:
     request = dial(shelf)
     ussd.answer(shelf, UssdReply("*100#", "", "1", 0, request.provider_id))
@@ -273,12 +279,17 @@ def test_a_request_whose_answer_broke_off_is_looked_for_and_not_dialled_again(qu
 
 
 def test_a_worker_that_died_while_dialling_leaves_no_second_call(quiet: ProviderAccount) -> None:
+    earlier = dial(quiet)
+    let_the_network_answer()
+    let_time_pass(earlier, 3)
+    ussd.work(earlier.pk)
     request = ussd.ask(sim_of(quiet), "*100#", None)
-    UssdRequest.objects.update(state=State.ASKED, poll_at=timezone.now())  # claimed, and no more
+    UssdRequest.objects.filter(pk=request.pk).update(state=State.ASKED, poll_at=timezone.now())  # claimed, and no more
     ussd.work(request.pk)
+    assert (fresh(request).state, fresh(request).polls) == (State.ASKED, 1)  # the earlier answer is not its own
     let_time_pass(request, ussd.TIME_OUT.total_seconds())
     ussd.work(request.pk)
-    assert (fresh(request).state, Dialled.objects.count()) == (State.SILENT, 0)
+    assert (fresh(request).state, Dialled.objects.count()) == (State.SILENT, 1)
 
 
 def test_without_workers_it_says_so(quiet: ProviderAccount) -> None:
