@@ -68,7 +68,7 @@ def _accounts(campaign: Campaign, numbers: Sequence[str], offset: int, lengths: 
 
 def _places(account: ProviderAccount, campaign: Campaign, n: int, offset: int) -> list[Place]:
     anywhere: list[Place] = [("", None)] * n
-    if not campaign.devices or not account.can(Feature.DEVICES):
+    if not account.can(Feature.DEVICES):
         return anywhere
     try:
         return targets.assign(account.pk, Choice.read(campaign.devices), n, offset, str(campaign.token))
