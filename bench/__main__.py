@@ -48,6 +48,7 @@ BENCHES = (
     Bench("wake", ("5",), None, ("< 0.3 s", "< 0.3 s"), "median"),
     Bench("log", ("1000000", "PAIRS"), 0, ("≤ 2", "≤ 2"), "worst"),
     Bench("expand", ("1000000", "PAIRS"), 0, ("0.9", "0.9")),
+    Bench("expand", ("1000000", "PAIRS", "merged"), 0, ("0.5", "0.4")),
     Bench("contacts", ("1000000", "PAIRS"), 0, ("0.45", "0.6")),
 )
 

@@ -155,7 +155,8 @@ def run(rows: int, pairs: int, merged: bool) -> dict[str, object]:
         clear()
     middle = sorted(taken, key=lambda pair: pair[0] / pair[1])[len(taken) // 2]
     return {
-        "bench": "expand merged" if merged else "expand",
+        "bench": "expand",
+        "case": f"{rows:,} members of a list, " + ("a text for each" if merged else "one text"),
         "database": connection.vendor,
         "rows": rows,
         "pairs": pairs,
