@@ -15,7 +15,7 @@ from providers import traces
 from providers.models import Exchange
 from providers.types import Status
 
-from . import inquiry
+from . import inquiry, parking
 from .ledger import FINAL
 from .models import STATUSES, Attempt, DeliveryReport, Message
 
@@ -89,9 +89,10 @@ def _before(message: Message) -> Iterator[Step]:
     author = campaign.created_by if campaign else None
     yield Step(message.created_at, _("Accepted"), _("Written by %(user)s.") % {"user": author} if author else "")
     due = campaign.due_at if campaign else message.due_at
-    if message.status == S.SCHEDULED:
+    scheduled = message.status == S.SCHEDULED and message.due_at < parking.BEYOND
+    if scheduled:
         due = message.due_at
-    if message.status == S.SCHEDULED or (campaign and due > message.created_at):
+    if scheduled or (campaign and due > message.created_at):
         yield Step(due, _("Scheduled for this time"))
 
 

@@ -33,7 +33,7 @@ from providers.models import Exchange, ProviderAccount
 from providers.transport import HttpTransport
 from providers.types import Report, Status
 from tests.base import account as new_account
-from tests.base import administrator, person
+from tests.base import administrator, person, signed_in
 from tests.contacts.base import a_list, people
 from tests.messaging.carrier import FATES, Carrier, Worker
 
@@ -417,3 +417,11 @@ def test_what_failed_is_resent_once(account: ProviderAccount, carrier: Carrier) 
     assert conduct.resend_failed(campaign, user).pk == conduct.resend_failed(campaign, user).pk
     assert Message.objects.filter(campaign=None, resend_of__campaign=campaign).count() == 3
     assert conduct.balance(campaign).failed == 3
+
+
+def test_a_parked_message_says_what_it_waits_for(account: ProviderAccount, carrier: Carrier) -> None:
+    campaign = send(account, 1)
+    conduct.pause(campaign, "ann", "Wrong link.")
+    page = signed_in().get(f"/messages/{Message.objects.get().pk}/").text
+    assert "Its campaign is paused. Wrong link. Resume it to send." in page
+    assert str(timezone.now().year + 1000) not in page
