@@ -111,7 +111,8 @@ class Sending(RuleBasedStateMachine):
             self.accounts.append(row)
         self.alice = administrator(uuid.uuid4().hex)
         for at in range(len(KINDS)):
-            self.submit(at, 5, urgent=False, later=False, routed=at == 0, expires=False)
+            self.submit(at, 5, urgent=False, later=False, routed=at == 0, expires=at == 1)
+        self.work([(at, [], 1) for at in range(len(KINDS))])
 
     # -- what people ask for --
 
@@ -137,10 +138,11 @@ class Sending(RuleBasedStateMachine):
     def change(self, what: str, at: list[int]) -> None:
         """An operator does something with some messages."""
         if what == "cancel":
-            cancel.cancel(self.some(at), "alice")
+            cancel.cancel(self.some(at, status__in=ledger.WAITING), "alice")
             self.note_over()
         elif what == "reschedule":
-            reschedule.reschedule(self.some(at), timezone.now() + timedelta(hours=at[0] % 2), "alice")
+            to = timezone.now() + timedelta(hours=at[0] % 2)
+            reschedule.reschedule(self.some(at, status__in=ledger.WAITING), to, "alice")
         elif what == "again":
             ids = self.some(at, status=Status.UNCERTAIN)
             assert resolve.send_again(ids) == len(ids)
@@ -397,8 +399,8 @@ class Sending(RuleBasedStateMachine):
         return [worker for worker in self.workers if worker.account.pk == wanted.pk and not worker.lost]
 
     def some(self, places: Iterable[int], **values: Any) -> set[int]:
-        """The ids of some messages, counted from the newest."""
-        ids = list(Message.objects.filter(**values).order_by("-pk").values_list("pk", flat=True))
+        """The ids of some messages, counted from the oldest."""
+        ids = list(Message.objects.filter(**values).order_by("pk").values_list("pk", flat=True))
         return {ids[place % len(ids)] for place in places if ids}
 
 
