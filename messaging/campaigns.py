@@ -51,6 +51,7 @@ class Draft:
     merges: bool = False
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     user: Any = None
+    client: int | None = None
 
     @property
     def type(self) -> MessageType:
@@ -121,6 +122,7 @@ def submit(draft: Draft) -> Campaign:
                 "cursor": expanding.FIRST if draft.lists else 0,
                 "total": len(draft.numbers),
                 "created_by": draft.user,
+                "client": draft.client,
                 "created_at": now,
             },
         )

@@ -245,6 +245,7 @@ def _sample(campaign: Campaign, placed: Placed, text: str) -> Message:
         expires_at=campaign.expires_at,
         due_at=placed.due_at,
         status=status.value,
+        client=campaign.client,
         **parked,
     )
 

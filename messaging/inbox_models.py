@@ -160,3 +160,54 @@ class Listening(models.Model):
 
     def __str__(self) -> str:
         return str(self.account_id)
+
+
+class Posted(models.Model):
+    """What a provider posted to a callback, as it came: stored before it is answered, worked on after (callbacks.py).
+
+    ``tries``: how often working on it broke off, last with ``error``; ``next_at``: when it is tried again.
+    """
+
+    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="+", db_index=False)
+    at = models.DateTimeField(default=timezone.now)
+    method = models.CharField(max_length=10)
+    query = models.JSONField(default=list)
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField(default=bytes)
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now, db_index=True)
+    error = models.CharField(max_length=300, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.account_id} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class Attachment(models.Model):
+    """A link of an MMS, out or in, looked at by the server: whether it may be handed on, and what to show of it.
+
+    ``link_hash``: SHA-256 of the link. ``type`` and ``size`` (bytes) as the server of the link said and showed.
+    ``thumbnail``: a small picture drawn anew by us, empty where there is none.
+    """
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Not looked at yet")
+        GOOD = "good", _("Good")
+        REFUSED = "refused", _("Refused")
+
+    link = models.TextField(_("link"))
+    link_hash = models.CharField(max_length=64, unique=True, editable=False)
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.WAITING)
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    type = models.CharField(_("type"), max_length=100, blank=True)
+    size = models.BigIntegerField(_("size"), null=True, blank=True)
+    thumbnail = models.BinaryField(default=bytes)
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField(default=timezone.now, db_index=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("attachment")
+        verbose_name_plural = _("attachments")
+
+    def __str__(self) -> str:
+        return self.link

@@ -15,9 +15,11 @@ from providers.models import ProviderAccount
 from providers.types import MessageType, Status
 
 from .inbox_models import Answer as Answer
+from .inbox_models import Attachment as Attachment
 from .inbox_models import AutoReply as AutoReply
 from .inbox_models import Conversation as Conversation
 from .inbox_models import Listening as Listening
+from .inbox_models import Posted as Posted
 from .inbox_models import ReadMark as ReadMark
 from .wire_ids import WireId
 
@@ -116,6 +118,7 @@ class Campaign(models.Model):
     of a failure since the last one of a delivery.
 
     ``merges``: the text holds merge fields. ``token`` comes with the form: the same form twice is one campaign.
+    ``client``: the id of the API key that submitted it, as a number: this room does not know keys. Null: a person did.
     """
 
     class State(models.TextChoices):
@@ -156,6 +159,7 @@ class Campaign(models.Model):
     skipped = models.JSONField(default=dict, blank=True)
     failed_in_a_row = models.PositiveIntegerField(default=0)
     undelivered_in_a_row = models.PositiveIntegerField(default=0)
+    client = models.BigIntegerField(null=True, blank=True, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
@@ -182,7 +186,7 @@ class Message(models.Model):
     takes longer than a moment. ``exchange`` is the id of the last one that is over.
     ``device`` and ``sim``: the phone it is meant for, then the one that sent it.
     ``poll_at`` null: its status is not asked for. ``batch_limit``: recipients that may share its next request,
-    lowered when a request was refused as a whole.
+    lowered when a request was refused as a whole. ``client``: as in its campaign.
     """
 
     account = models.ForeignKey(ProviderAccount, models.PROTECT, related_name="messages", db_index=False)
@@ -216,6 +220,7 @@ class Message(models.Model):
     cost = models.DecimalField(_("cost"), max_digits=12, decimal_places=5, null=True, blank=True)
     polls = models.PositiveSmallIntegerField(default=0)
     poll_at = models.DateTimeField(null=True, blank=True)
+    client = models.BigIntegerField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True)
     done_at = models.DateTimeField(_("done"), null=True, blank=True)
@@ -243,6 +248,7 @@ class Message(models.Model):
                 condition=Q(status="queued", route__isnull=False),
             ),
             models.Index(fields=["resend_of"], name="message_resends", condition=Q(resend_of__isnull=False)),
+            models.Index(fields=["client", "id"], name="message_by_client", condition=Q(client__isnull=False)),
             models.Index(fields=["account", "poll_at", "id"], name="message_polls", condition=Q(poll_at__isnull=False)),
         ]
 

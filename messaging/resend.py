@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 RESENDABLE = frozenset({Status.FAILED, Status.EXPIRED, Status.CANCELED, Status.SENT, Status.DELIVERED})
 PAUSE = timedelta(minutes=1)
-COPIED = ("number", "text", "sender", "type", "attachments", "segments", "priority")
+COPIED = ("number", "text", "sender", "type", "attachments", "segments", "priority", "client")
 
 STATUS, OPTED_OUT, REPEATED, SWITCHED_OFF, UNABLE = "status", "opted_out", "repeated", "switched_off", "unable"
 REASONS: Mapping[str, str | Promise] = {

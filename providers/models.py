@@ -238,6 +238,43 @@ class Exchange(models.Model):
         return f"{self.verb} {self.at:%Y-%m-%d %H:%M:%S}"
 
 
+class Wanted(models.Model):
+    """An event that somebody wants to hear of; see outbox.py. Kept by whoever delivers them."""
+
+    name = models.CharField(max_length=30, primary_key=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Occurrence(models.Model):
+    """Something that happened and that somebody wants to hear of: ``name`` as ``message.delivered``, ``subject`` the id
+    of the message, USSD request or contact. Written with what happened, gone once it was passed on (outbox.py)."""
+
+    name = models.CharField(max_length=30)
+    subject = models.BigIntegerField()
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.subject}"
+
+
+class AllowedHost(models.Model):
+    """A host in a private network that links and webhooks may point to, because an administrator said so. See
+    guard.py."""
+
+    name = models.CharField(_("host"), max_length=253, unique=True, help_text=_("A host name or an IP address."))
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = _("allowed host")
+        verbose_name_plural = _("allowed hosts")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 def pretty_amount(amount: Decimal) -> str:
     """1229, 0.01, 98.5: no trailing zeros and no exponent."""
     return f"{amount.normalize():f}"
