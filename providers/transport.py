@@ -60,8 +60,8 @@ class HttpTransport:
             raise errors.Unreachable(f"The provider could not be reached within {TIMEOUT[0]:.0f} seconds.") from error
         except requests.ConnectionError as error:
             if _never_connected(error):
-                raise errors.Unreachable(f"The provider could not be reached ({_reason(error)}).") from error
-            raise errors.Uncertain(f"The connection broke before an answer came ({_reason(error)}).") from error
+                raise errors.Unreachable(f"The provider could not be reached ({reason(error)}).") from error
+            raise errors.Uncertain(f"The connection broke before an answer came ({reason(error)}).") from error
         except requests.Timeout as error:
             raise errors.Uncertain(f"No answer came within {TIMEOUT[1]:.0f} seconds.") from error
         except requests.RequestException as error:
@@ -104,7 +104,7 @@ def _never_connected(error: requests.ConnectionError) -> bool:
     return isinstance(reason, _NO_CONNECTION)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The innermost words of a nested connection error: 'Connection refused', not three object addresses."""
     found, inner = error, _inside(error)
     while inner:
