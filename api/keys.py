@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 
 from messaging.models import Route
 from providers.models import ProviderAccount
 
+from .access import digest
 from .models import ApiKey
 
 
@@ -23,8 +23,3 @@ def create(name: str, account: ProviderAccount | None = None, route: Route | Non
     row.full_clean()
     row.save()
     return row, key, secret
-
-
-def digest(value: str) -> str:
-    """Keys are 160 random bits and more, so a plain hash is enough; finding one by it takes constant time."""
-    return hashlib.sha256(value.encode()).hexdigest()

@@ -11,6 +11,7 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from environs import Env
 
+from providers.types import Rate
 from smsdash import keys
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -42,6 +43,8 @@ SMSDASH_SILENT_AFTER = env.int("SMSDASH_SILENT_AFTER", 30)  # minutes unseen aft
 SMSDASH_STOP_TEXT = env.str("SMSDASH_STOP_TEXT", "You are opted out and get no more messages. Reply START to get them.")
 SMSDASH_START_TEXT = env.str("SMSDASH_START_TEXT", "You get our messages again. Reply STOP to opt out.")
 SMSDASH_HELP_TEXT = env.str("SMSDASH_HELP_TEXT", "Reply STOP to opt out, START to get messages again.")
+SMSDASH_API_RATE = Rate.parse(env.str("SMSDASH_API_RATE", "600/second"))  # of each API key that has no limit of its own
+SMSDASH_PROXIES = env.int("SMSDASH_PROXIES", 0)  # of ours in front of the web process, each adds to X-Forwarded-For
 # Where providers reach this installation, for callbacks.
 SMSDASH_PUBLIC_URL = env.str("SMSDASH_PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
 
