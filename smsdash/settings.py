@@ -39,6 +39,7 @@ SMSDASH_UNDO_SECONDS = env.int("SMSDASH_UNDO_SECONDS", 30)
 SMSDASH_APPROVAL_ABOVE = env.int("SMSDASH_APPROVAL_ABOVE", 0)
 SMSDASH_STOP_AFTER_FAILURES = env.int("SMSDASH_STOP_AFTER_FAILURES", 50)
 SMSDASH_SILENT_AFTER = env.int("SMSDASH_SILENT_AFTER", 30)  # minutes unseen after which a phone is shown as silent
+SMSDASH_MMS_MAX_BYTES = env.int("SMSDASH_MMS_MAX_BYTES", 5_000_000)  # of an attachment
 # What people are answered to STOP, START and HELP (contacts/optout.py); empty: nothing.
 SMSDASH_STOP_TEXT = env.str("SMSDASH_STOP_TEXT", "You are opted out and get no more messages. Reply START to get them.")
 SMSDASH_START_TEXT = env.str("SMSDASH_START_TEXT", "You get our messages again. Reply STOP to opt out.")
@@ -85,6 +86,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "smsdash.middleware.straight_to_programs",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
