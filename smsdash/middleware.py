@@ -1,4 +1,6 @@
-"""What holds for every page: times in the person's own zone, and no login page inside a live fragment."""
+"""What holds for every page: times in the person's own zone, and no login page inside a live fragment. And the short
+way to what is no page: programs have no session, no cookies and no language.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,28 @@ from functools import cache
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.shortcuts import resolve_url
-from django.utils import timezone
+from django.urls import get_resolver
+from django.utils import timezone, translation
 
 Next = Callable[[HttpRequest], HttpResponse]
+
+FOR_PROGRAMS = ("/callbacks/",)  # what these paths begin with is called by programs only
+
+
+def straight_to_programs(get_response: Next) -> Next:
+    """Programs are answered by the view alone: no middleware after this one is asked."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(FOR_PROGRAMS):
+            return get_response(request)
+        translation.deactivate()  # what a page before left in this thread
+        request.resolver_match = match = get_resolver().resolve(request.path_info)
+        response: HttpResponse = match.func(request, *match.args, **match.kwargs)
+        if not response.streaming:
+            response.headers.setdefault("Content-Length", str(len(response.content)))
+        return response
+
+    return middleware
 
 
 def local_times(get_response: Next) -> Next:
