@@ -163,20 +163,29 @@ class Listening(models.Model):
 
 
 class Posted(models.Model):
-    """What a provider posted to a callback, as it came: stored before it is answered, worked on after (callbacks.py).
+    """What a provider posted to a callback, as it came: stored before it is answered (callbacks.py), worked on after
+    (posted.py).
 
-    ``tries``: how often working on it broke off, last with ``error``; ``next_at``: when it is tried again.
+    ``headers``: those that reading it needs. ``tries``: how often working on it broke off, last with ``error``;
+    ``next_at``: when it is tried again. The database does not look after ``account``: each row would lock it.
     """
 
-    account = models.ForeignKey(ProviderAccount, models.CASCADE, related_name="+", db_index=False)
+    account = models.ForeignKey(
+        ProviderAccount, models.CASCADE, related_name="+", db_index=False, db_constraint=False, verbose_name=_("account")
+    )
     at = models.DateTimeField(default=timezone.now)
     method = models.CharField(max_length=10)
     query = models.JSONField(default=list)
     headers = models.JSONField(default=dict)
     body = models.BinaryField(default=bytes)
     tries = models.PositiveSmallIntegerField(default=0)
-    next_at = models.DateTimeField(default=timezone.now, db_index=True)
+    next_at = models.DateTimeField(default=timezone.now)
     error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("post to a callback")
+        verbose_name_plural = _("posts to callbacks")
+        indexes = [models.Index(fields=["account", "id"], name="posted_by_account")]
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.at:%Y-%m-%d %H:%M:%S}"
