@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import ip_network
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -12,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from messaging.models import Campaign, Route
 from providers.encryption import EncryptedJSONField
 from providers.models import ProviderAccount
+from providers.types import Rate
 
 
 class Scope(models.TextChoices):
@@ -87,6 +91,31 @@ class ApiKey(models.Model):
     def clean(self) -> None:
         if self.account_id and self.route_id:
             raise ValidationError(_("A key sends through an account or through a route. Choose one of them."))
+        scopes = self.scopes if isinstance(self.scopes, list) else []
+        if not scopes or not {*scopes} <= {*Scope.values}:
+            raise ValidationError({"scopes": _("Choose what the key may do.")})
+        self.addresses = networks(self.addresses)
+        try:
+            rates = [Rate.parse(str(text)) for text in self.rates]
+        except ValueError as error:
+            raise ValidationError({"rates": str(error)}) from error
+        if len({rate.seconds for rate in rates}) < len(rates):
+            raise ValidationError({"rates": _("Give one limit for each length of time.")})
+        self.rates = [str(rate) for rate in rates]
+        if self.credits is not None and self.credits < 0:
+            raise ValidationError({"credits": _("A budget is 0 or more. Leave it empty for no limit.")})
+
+
+def networks(texts: Iterable[str]) -> list[str]:
+    """Addresses and networks, each once, as ``203.0.113.0/24`` or ``2001:db8::1/128``. Raises ValidationError."""
+    found = []
+    for text in texts:
+        try:
+            found.append(str(ip_network(str(text).strip(), strict=False)))
+        except ValueError as error:
+            sentence = _("“%(text)s” is no address or network. Write it as 203.0.113.7 or 2001:db8::/32.")
+            raise ValidationError({"addresses": sentence % {"text": str(text)[:60]}}) from error
+    return list(dict.fromkeys(found))
 
 
 class Answered(models.Model):
