@@ -166,13 +166,20 @@ class Posted(models.Model):
     """What a provider posted to a callback, as it came: stored before it is answered (callbacks.py), worked on after
     (posted.py).
 
-    ``headers``: those that reading it needs. ``tries``: how often working on it broke off, last with ``error``;
-    ``next_at``: when it is tried again. The database does not look after ``account``: each row would lock it.
+    ``urgent``: somebody wrote or answered, which goes before all reports. ``headers``: those that reading it needs.
+    ``tries``: how often working on it broke off, last with ``error``; ``next_at``: when it is tried again. The database
+    does not look after ``account``: each row would lock it.
     """
 
     account = models.ForeignKey(
-        ProviderAccount, models.CASCADE, related_name="+", db_index=False, db_constraint=False, verbose_name=_("account")
+        ProviderAccount,
+        models.CASCADE,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("account"),
     )
+    urgent = models.BooleanField(default=False)
     at = models.DateTimeField(default=timezone.now)
     method = models.CharField(max_length=10)
     query = models.JSONField(default=list)
@@ -185,7 +192,7 @@ class Posted(models.Model):
     class Meta:
         verbose_name = _("post to a callback")
         verbose_name_plural = _("posts to callbacks")
-        indexes = [models.Index(fields=["account", "id"], name="posted_by_account")]
+        indexes = [models.Index(fields=["account", "urgent", "id"], name="posted_in_order")]
 
     def __str__(self) -> str:
         return f"{self.account_id} {self.at:%Y-%m-%d %H:%M:%S}"
