@@ -64,16 +64,18 @@ def ask(
     by: AbstractBaseUser | None,
     *,
     sure: bool = False,
+    allowed: bool | None = None,
     saved: SavedCode | None = None,
     schedule: UssdSchedule | None = None,
 ) -> UssdRequest:
-    """Dial a code exactly as it is given, in the background. ``sure``: whoever asks confirmed a dangerous one.
+    """Dial a code exactly as it is given, in the background. ``sure``: whoever asks confirmed a dangerous one;
+    ``allowed``: they may dial such (None: as the permissions of ``by`` say).
 
     The saved code of this SIM with the same digits, or ``saved``, says how the answer is read. Raises Refused.
     """
     if sentence := ussd_codes.wrong(code) or _impossible(sim):
         raise Refused(sentence)
-    check_danger(code, by, sure)
+    check_danger(code, by, sure, allowed)
     expire()
     request = UssdRequest(
         account=sim.device.account,
@@ -95,10 +97,11 @@ def ask(
     return request
 
 
-def check_danger(code: str, by: Any, sure: bool) -> None:
-    """Raises Dangerous unless the code is harmless, or this person may dial it and is sure."""
+def check_danger(code: str, by: Any, sure: bool, allowed: bool | None = None) -> None:
+    """Raises Dangerous unless the code is harmless, or this person may dial it and is sure. ``allowed``: see ask."""
     if what := ussd_codes.danger(code):
-        allowed = by is not None and by.has_perm("devices.dial_dangerous_ussd")
+        if allowed is None:
+            allowed = by is not None and by.has_perm("devices.dial_dangerous_ussd")
         if not (allowed and sure):
             raise Dangerous(what, allowed)
 

@@ -79,15 +79,24 @@ def ids(filters: Filters, statuses: Collection[str], below: int, limit: int) -> 
     return (found[:limit], found[limit - 1]) if len(found) > limit else (found, end)
 
 
+def newest(parts: Sequence[Part], sought: Q, n: int) -> QuerySet[Message]:
+    """The newest ``n`` rows of all parts, newest first, for which ``sought`` holds: what no index helps with, which is
+    looked for in the newest ``SCAN`` rows. No row may be in two of the parts."""
+    return _found(parts, sought, "-pk", n)[0]
+
+
 def _next(filters: Filters, statuses: frozenset[str], order: str, n: int) -> tuple[QuerySet[Message], int | None]:
     """The next ``n`` rows, and the last id that was looked at when that was not all."""
-    parts = _parts(filters, statuses)
-    end = _scanned(parts, order) if filters.sought else None
+    return _found(_parts(filters, statuses), filters.sought, order, n)
+
+
+def _found(parts: Sequence[Part], sought: Q, order: str, n: int) -> tuple[QuerySet[Message], int | None]:
+    end = _scanned(parts, order) if sought else None
     if end is not None:
         parts = [
             replace(part, rows=part.rows.filter(**{"pk__gte" if order == "-pk" else "pk__lte": end})) for part in parts
         ]
-    return _merged([part.rows.filter(filters.sought) for part in parts], order, n), end
+    return _merged([part.rows.filter(sought) for part in parts], order, n), end
 
 
 # --- Which rows are walked ---------------------------------------------------------------------------
