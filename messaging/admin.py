@@ -119,6 +119,15 @@ class ListeningAdmin(Record):
     sealed = ("account__credentials",)
 
 
+@admin.register(models.Attachment)
+class AttachmentAdmin(Record):
+    list_display = ("id", "state", "type", "size", "tries", "reason", "checked_at")
+    list_filter = ("state",)
+    exclude = ("thumbnail",)
+    ordering = ("-id",)
+    sealed = ("thumbnail",)
+
+
 @admin.register(models.Template)
 class TemplateAdmin(Record):
     list_display = ("name", "created_by", "updated_at")

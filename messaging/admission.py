@@ -15,8 +15,9 @@ from devices import limits
 from providers.models import ProviderAccount
 from providers.types import Status
 
-from . import conduct, ledger, parking, streaks, windows
+from . import attachments, conduct, ledger, parking, streaks, windows
 from .backlog import Waiting
+from .handover import links
 from .ledger import Change
 from .models import Answer, Campaign
 
@@ -54,7 +55,8 @@ class Door:
         self._meet(requests)
         requests = _without(requests, self._halted(requests))
         stopped = self._opted_out(requests) | self._expired(requests) | self._out_of_hours(requests)
-        return _without(requests, stopped)
+        requests = _without(requests, stopped)
+        return _without(requests, self._badly_attached(requests))
 
     def _meet(self, requests: Sequence[list[Waiting]]) -> None:
         """Know the campaigns of these messages."""
@@ -128,6 +130,22 @@ class Door:
                 reason = _("It waits for the campaign's sending hours.")
                 put_off += [_later(m, at, "hours", reason) for m, at in zip(mine, opens, strict=True) if at > now]
         return self._write(requests, put_off)
+
+    def _badly_attached(self, requests: Sequence[list[Waiting]]) -> set[int]:
+        """Whose links were refused, or are not looked at yet."""
+        carried = {m.id: links(m.attachments) for request in requests for m in request if m.attachments != "[]"}
+        if not carried:
+            return set()
+        code, found = attachments.CODE, attachments.against(carried)
+        changes = [
+            _later(m, reason.until, code, reason.sentence[:300])
+            if reason.until
+            else Change(m.id, Status.FAILED, _end(code, reason.sentence[:300]))
+            for request in requests
+            for m in request
+            if (reason := found.get(m.id))
+        ]
+        return self._write(requests, changes)
 
     def _write(self, requests: Sequence[list[Waiting]], changes: Sequence[Change]) -> set[int]:
         if changes:

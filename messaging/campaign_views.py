@@ -24,7 +24,7 @@ from django_htmx.http import push_url
 from contacts.models import ContactList
 from providers.types import Status
 
-from . import campaign_facts, campaign_pages, conduct, waiting
+from . import attachment_pages, campaign_facts, campaign_pages, conduct, waiting
 from .campaign_pages import Filters, Shown
 from .models import Campaign
 
@@ -73,6 +73,7 @@ def campaign(request: HttpRequest, pk: int) -> HttpResponse:
         return HttpResponse(status=204)
     context = {
         "campaign": found,
+        "attached": attachment_pages.shown(found.attachments),
         "shown": shown,
         "balance": shown.balance,
         "counts": counts[pk],

@@ -18,7 +18,7 @@ from contacts.models import ContactList, Subscription
 from providers.models import ProviderAccount
 from providers.types import Feature, MessageType
 
-from . import conduct, expanding, ledger, parking, routes, wakeup, windows
+from . import attachments, conduct, expanding, ledger, parking, routes, wakeup, windows
 from .models import Campaign, Route
 
 AT_ONCE = 2_000  # recipients whose rows are made in the request that submits them
@@ -130,6 +130,7 @@ def submit(draft: Draft) -> Campaign:
             return campaign
         if draft.lists:
             campaign.lists.set(draft.lists)
+        attachments.want(draft.attachments)
         _begin(campaign, draft)
     return campaign
 

@@ -21,7 +21,7 @@ from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
-from . import bulk, gate, housekeeping, inbox_polling, leases, ledger, records, reports, rerouting, wakeup
+from . import attachments, bulk, gate, housekeeping, inbox_polling, leases, ledger, records, reports, rerouting, wakeup
 from .ledger import Change
 from .models import Campaign, Message
 
@@ -61,6 +61,7 @@ def _calls() -> tuple[tuple[str, Callable[[], Iterable[int]], Callable[[int], ob
         ("mirror", mirroring.due, mirroring.wake),
         ("change", changes.abandoned, changes.wake),
         ("import", importing.abandoned, lambda pk: importing.go_on(pk, "")),
+        ("attachments", attachments.due, lambda pk: wakeup.attachments()),
         ("received", inbox_polling.due, wakeup.received),
         ("phones", inventory.due, calls.sync),
         ("ussd", ussd.due, calls.ussd),

@@ -25,7 +25,7 @@ from providers import registry
 from providers.models import ProviderAccount
 from providers.types import Feature
 
-from . import campaigns, merging, routes
+from . import attachments, campaigns, merging, routes
 from .addressees import Addressees
 from .campaigns import Draft
 from .models import Route
@@ -314,6 +314,8 @@ def _check_link(link: str) -> None:
             _("“%(link)s” is not a link. Write the whole address, as https://example.com/picture.jpg.")
             % {"link": link[:80]}
         ) from error
+    if wrong := attachments.plainly_wrong(link):
+        raise forms.ValidationError(wrong)
 
 
 # --- Times -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from providers.models import ProviderAccount
 from providers.types import Inbound, Status
 from providers.wire import clean_number
 
-from . import autoreply, inbox, inbox_optout, ledger
+from . import attachments, autoreply, inbox, inbox_optout, ledger
 from .models import Message
 from .wire_ids import with_ids
 
@@ -30,6 +30,7 @@ def receive(account: ProviderAccount, inbound: Inbound, exchange: int | None = N
         if _is_known(account, inbound):
             return None
         message = ledger.insert([_row(account, inbound, number, exchange)])[0]
+        attachments.want(link for link in inbound.attachments if attachments.opens(link))
         if not number:
             return message
         conversation = inbox.heard(message)

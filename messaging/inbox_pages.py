@@ -23,7 +23,7 @@ from contacts.models import Contact
 from contacts.search import LOOKS_LIKE_A_NUMBER, begins, prefixes
 from devices.models import Sim
 
-from . import inbox
+from . import attachment_pages, inbox
 from .models import Conversation, Message
 
 PAGE = 50
@@ -134,7 +134,7 @@ COLUMNS = (
 class Thread:
     """Messages of both directions, oldest first. ``earlier`` / ``later``: ids to go on from, None at the ends.
 
-    Each row has ``links``: its attachments, and whether each is an address that may be opened.
+    Each row has ``links``: what is shown of its attachments.
     """
 
     rows: list[Message]
@@ -158,16 +158,17 @@ def thread(number: str, before: int | None = None, after: int | None = None) -> 
 
 
 def _with_links(rows: list[Any]) -> list[Any]:
-    for row in rows:
-        row.links = [(link, str(link).lower().startswith(("http://", "https://"))) for link in row.attachments]
+    for row, links in zip(rows, attachment_pages.shown_together([row.attachments for row in rows]), strict=True):
+        row.links = links
     return rows
 
 
 def thread_version(conversation: Conversation, contact: Contact | None) -> str:
     """Of the newest page, without reading it whole."""
     rows = Message.objects.filter(number=conversation.number).order_by("-pk")
-    facts = list(rows.values_list("pk", "status", "error_code")[:PAGE])
-    return _version([conversation.version, contact and contact.opted_out_at, *facts])
+    facts = list(rows.values_list("pk", "status", "error_code", "attachments")[:PAGE])
+    seen = attachment_pages.version(links for *_fact, links in facts)
+    return _version([conversation.version, contact and contact.opted_out_at, seen, *facts])
 
 
 def _version(facts: Sequence[Any]) -> str:

@@ -16,10 +16,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from providers.models import Exchange, ProviderAccount
 
+from . import attachment_pages, timeline, waiting
 from . import cancel as canceling
 from . import log as message_log
 from . import resend as resending
-from . import timeline, waiting
 from .models import Attempt, DeliveryReport, Message
 from .waiting import Waiting
 
@@ -43,11 +43,13 @@ def message(request: HttpRequest, pk: int) -> HttpResponse:
     earlier = found.earlier.select_related("account").defer("account__credentials").order_by("-pk")
     attempts = list(earlier[: timeline.SHOWN + 1])[::-1]
     resends = list(found.resends.only("status", "created_at").order_by("pk")[:RESENDS_SHOWN])
-    why = waiting.why(found)
-    version = _version(found, [*reports[-1:], *attempts[-1:], *resends[-1:]], why)
+    why, attached = waiting.why(found), attachment_pages.shown(found.attachments)
+    version = _version(found, [*reports[-1:], *attempts[-1:], *resends[-1:]], why, attached)
     if request.htmx and request.GET.get("v") == version:
         return HttpResponse(status=204)
-    context = _context(found, reports, attempts) | {"version": version, "waiting": why, "resends": resends}
+    context = _context(found, reports, attempts)
+    context |= {"version": version, "waiting": why, "resends": resends, "attached": attached}
+    context["live"] = context["live"] or any(each.waits for each in attached)
     return render(request, f"messaging/message.html{'#detail' if request.htmx else ''}", context)
 
 
@@ -69,10 +71,16 @@ def _context(found: Message, reports: Sequence[DeliveryReport], attempts: Sequen
     }
 
 
-def _version(found: Message, newest: Sequence[DeliveryReport | Attempt | Message], why: Waiting | None) -> str:
+def _version(
+    found: Message,
+    newest: Sequence[DeliveryReport | Attempt | Message],
+    why: Waiting | None,
+    attached: Sequence[attachment_pages.Shown],
+) -> str:
     """Changes whenever the page would."""
     times = (found.due_at, found.poll_at, found.account.updated_at)
-    said = zlib.crc32(why.text.encode()) if why else 0
+    words = [why.text if why else "", *(each.about for each in attached)]
+    said = zlib.crc32("".join(words).encode())
     parts = [found.status, found.attempts, found.exchange, *(row.pk for row in newest), said]
     return "-".join([*map(str, parts), *(f"{t.timestamp():.6f}" for t in times if t)])
 

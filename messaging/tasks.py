@@ -15,6 +15,7 @@ from typing import ParamSpec
 from django.conf import settings
 from django.utils import timezone
 
+from . import attachments as links
 from . import bulk as bulk_actions
 from . import campaigns, housekeeping, inbox_polling, polling, rerouting, wakeup
 from .drain import drain as run_drain
@@ -83,6 +84,11 @@ def received(account_id: int) -> None:
 def reroute(route_id: int) -> None:
     if rerouting.balance(route_id):
         wakeup.reroute(route_id)
+
+
+@makes_progress
+def attachments() -> None:
+    links.work()
 
 
 @makes_progress

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from . import (
+    attachment_views,
     autoreply_views,
     campaign_views,
     compose_views,
@@ -34,6 +35,7 @@ urlpatterns = [
     path("messages/reports/", report_views.unmatched, name="messaging-reports"),
     path("messages/<int:pk>/", message_views.message, name="messaging-message"),
     path("messages/<int:pk>/resend/", message_views.resend, name="messaging-message-resend"),
+    path("attachments/<int:pk>/thumbnail", attachment_views.thumbnail, name="messaging-thumbnail"),
     path("campaigns/", campaign_views.campaigns, name="campaigns"),
     path("campaigns/<int:pk>/", campaign_views.campaign, name="campaign"),
     path("campaigns/<int:pk>/act/", campaign_views.act, name="campaign-act"),

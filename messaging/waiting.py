@@ -17,7 +17,7 @@ from providers.models import ProviderAccount
 from providers.pacing import Log
 from providers.types import Feature, Rate, Status
 
-from . import gate, inquiry, parking, polling, windows
+from . import attachments, gate, inquiry, parking, polling, windows
 from .ledger import FINAL, WAITING
 from .models import Campaign, Message, Tally, Worker
 
@@ -125,6 +125,14 @@ def _no_worker(message: Message, now: datetime) -> Waiting | None:
     if Worker.objects.filter(progress_at__gt=now - ALIVE).exists():
         return None
     return Waiting(_("No background worker is running. Start one with manage.py run."), attention=True)
+
+
+def _attachment(message: Message, now: datetime) -> Waiting | None:
+    """What is scheduled waits for its time first."""
+    if not message.attachments or (message.due_at > now and message.error_code != attachments.CODE):
+        return None
+    reason = attachments.waits(message.attachments)
+    return Waiting(reason.sentence, expected=reason.until) if reason else None
 
 
 def _not_yet(message: Message, now: datetime) -> Waiting | None:
@@ -362,7 +370,8 @@ def _uncertain(message: Message, now: datetime) -> Waiting:
 
 Reason = Callable[[Message, datetime], Waiting | None]
 _REASONS: Sequence[Reason] = (
-    _in_the_air, _campaign, _account, _no_worker, _not_yet, _hours, _phone, _credits, _held, _down, _in_line
+    _in_the_air, _campaign, _account, _no_worker, _attachment, _not_yet, _hours, _phone, _credits, _held, _down,
+    _in_line,
 )  # fmt: skip
 _BY_STATUS: Mapping[Status, Callable[[Message, datetime], Waiting]] = {
     S.SCHEDULED: _unsent,

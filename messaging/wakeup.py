@@ -43,6 +43,10 @@ def bulk(action_id: int, worker: str) -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.bulk", action_id, worker))
 
 
+def attachments() -> None:
+    transaction.on_commit(lambda: async_task("messaging.tasks.attachments"))
+
+
 def tidy() -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.tidy"))
 
