@@ -17,7 +17,7 @@ class Entry:
     name: str  # of the URL
     label: Promise
     icon: str  # of lucide
-    permission: str
+    permission: str  # or several with spaces between: one of them is enough
     count: str = ""  # name of the URL that tells the number beside it
 
     @property
@@ -54,6 +54,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("messaging-routes", _("Routes"), "route", "messaging.view_route"),
             Entry("devices-devices", _("Devices & SIMs"), "smartphone", "devices.view_device"),
             Entry("devices-ussd", _("USSD console"), "square-terminal", "devices.view_ussdrequest"),
+            Entry("api-keys", _("API keys"), "key-round", "api.view_apikey api.add_apikey"),
         ),
     ),
 )
@@ -66,7 +67,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         return {}
     groups = []
     for label, entries in GROUPS:
-        if seen := [entry for entry in entries if user.has_perm(entry.permission)]:
+        if seen := [entry for entry in entries if any(map(user.has_perm, entry.permission.split()))]:
             groups.append((label, seen))
     return {"navigation": groups, "current_entry": _current(groups, request.path), "demo": settings.SMSDASH_DEMO}
 

@@ -26,6 +26,7 @@ urlpatterns = [
     path("", include("contacts.urls")),
     path("", include("devices.urls")),
     path("", include("providers.urls")),
+    path("", include("api.page_urls")),
 ]
 if settings.SMSDASH_DEMO:
     urlpatterns.append(path("sandbox/", include("sandbox.urls")))
