@@ -19,7 +19,7 @@ from abc import ABC, abstractmethod
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, TypeVar
 
@@ -73,6 +73,7 @@ class Adapter(ABC):
     poll_after: ClassVar[float | None] = None  # seconds until a status is worth asking for; None: never
     concurrency: ClassVar[int] = 8  # requests under way at once; more of them where they carry few messages
     webhook_events: ClassVar[tuple[str, ...]] = ()  # what a webhook is registered for, in the wire's words
+    callback_headers: ClassVar[tuple[str, ...]] = ("content-type",)  # those that read_callback looks at
     keeps_callbacks: ClassVar[bool] = False  # what is posted is not documented, so each post is kept as it came
 
     def __init__(self, account: Account, transport: Transport | None = None) -> None:
@@ -176,7 +177,8 @@ class Adapter(ABC):
     def read_callback(self, request: Request) -> tuple[Event, ...]:
         """The events in a post to our callback. Checks the signature first, over the raw bytes.
 
-        Raises BadSignature or BadCallback. Unknown events are left out, not refused.
+        ``request`` has no path, and no headers but ``callback_headers``. Read twice: when it comes, and when it is
+        worked on. Raises BadSignature or BadCallback. Unknown events are left out, not refused.
         """
         raise errors.Unsupported("This kind of account posts nothing back.")
 
@@ -333,9 +335,17 @@ def left_out(message: Outgoing) -> Outcome:
 
 
 class Dialect(ABC):
-    """One wire format as its server: reads requests, writes answers, errors and events."""
+    """One wire format as its server: reads requests, writes answers, errors and events.
+
+    ``paths``: what it serves, below ``Adapter.base_url_ends``; with a slash at the end everything that begins so.
+    ``clock``: the zone of times that come without one.
+    """
 
     kind: ClassVar[str]
+    paths: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        self.clock: Callable[[], tzinfo] = lambda: UTC
 
     @abstractmethod
     def credential(self, request: Request) -> Credential:

@@ -19,6 +19,7 @@
     ├── Rejected             the provider refused this message or request
     │   ├── InvalidNumber
     │   ├── TextTooLong
+    │   ├── OptedOut        the recipient asked for no messages
     │   ├── InvalidRequest   a parameter is missing or malformed
     │   └── NotFound
     ├── Unsupported          this kind's wire cannot say it; nothing was sent
@@ -167,6 +168,12 @@ class TextTooLong(Rejected):
     default_code = "text_too_long"
     default_text = "The text is longer than the provider accepts."
     advice = "Write a shorter one."
+
+
+class OptedOut(Rejected):
+    default_code = "opted_out"
+    default_text = "This person opted out. Nobody writes to them until they opt in again."
+    advice = "Write to them again once they opted in."
 
 
 class InvalidRequest(Rejected):

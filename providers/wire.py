@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from email.message import EmailMessage
@@ -179,11 +179,15 @@ def from_timestamp(seconds: object) -> datetime:
         raise ValueError(f"“{seconds}” is not a Unix time in seconds.") from error
 
 
-def optional_time(value: object, name: str) -> datetime | None:
-    """A parameter that is ISO 8601 or absent, in UTC; without a zone it is UTC. Raises ValueError with a sentence."""
-    text = plain_text(value, name)
+def optional_time(value: object, name: str, clock: Callable[[], tzinfo] = lambda: UTC) -> datetime | None:
+    """A parameter that is ISO 8601 or absent, in UTC; without a zone it is by ``clock``, which is asked only then.
+
+    Raises ValueError with a sentence.
+    """
+    text = plain_text(value, name).strip()
     try:
-        return parse_time(text).astimezone(UTC) if text else None
+        moment = datetime.fromisoformat(text) if text else None
+        return moment and (moment if moment.tzinfo else moment.replace(tzinfo=clock())).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"“{name}” must be an ISO 8601 time, such as 2023-12-01T15:23:45Z.") from error
 

@@ -42,6 +42,7 @@ WORDS = Words(
         "INVALID_REQUEST": (errors.InvalidRequest, 400),
         "MISSING_PARAMETER": (errors.InvalidRequest, 400),
         "MESSAGE_REJECTED": (errors.Rejected, 400),
+        "OPTED_OUT": (errors.OptedOut, 400),
         "NOT_FOUND": (errors.NotFound, 404),
         "METHOD_NOT_ALLOWED": (errors.NotFound, 405),
         "SERVICE_UNAVAILABLE": (errors.Unavailable, 503),
@@ -108,6 +109,7 @@ def _read_problem(body: Mapping[str, Any]) -> Problem:
 
 class Dialect(base.Dialect):
     kind = "customersms"
+    paths = tuple(sorted(PATHS))
 
     def credential(self, request: Request) -> Credential:
         key = _body(request).get("api_key")

@@ -80,6 +80,7 @@ class Adapter(base.Adapter):
     max_batch = 100  # not documented; ours
     mixed_texts = True
     poll_after = 2.0
+    callback_headers = ("content-type", SIGNATURE)
 
     def write_send(self, op: Send) -> Request:
         return _post(forms.SEND, forms.write_send(op, self.account.credentials["api_key"]))
@@ -247,6 +248,7 @@ def _sign(value: bytes, key: str) -> str:
 
 class Dialect(base.Dialect):
     kind = "smsgateway"
+    paths = ("/services/",)
 
     def credential(self, request: Request) -> Credential:
         key = forms.read_form(request).get("key", "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -67,6 +67,7 @@ WORDS = Words(
         "rate_limit_exceeded": (errors.RateLimited, 429),
         "invalid_request": (errors.InvalidRequest, 400),
         "message_rejected": (errors.Rejected, 422),
+        "opted_out": (errors.OptedOut, 422),
         "not_found": (errors.NotFound, 404),
         "method_not_allowed": (errors.NotFound, 405),
         "service_unavailable": (errors.Unavailable, 503),
@@ -94,6 +95,7 @@ class Adapter(base.Adapter):
     max_text = MAX_TEXT
     poll_after = 60.0
     webhook_events = tuple(EVENTS)
+    callback_headers = (SIGNATURE,)
 
     def write_send(self, op: Send) -> Request:
         numbers = [message.number for message in op.messages]
@@ -252,6 +254,7 @@ def _read_event(body: dict[str, Any]) -> tuple[Report, ...]:
 
 class Dialect(base.Dialect):
     kind = "smsprovider"
+    paths = (MESSAGES, f"{MESSAGES}/", ACCOUNT, WEBHOOKS)
 
     def credential(self, request: Request) -> Credential:
         scheme, _, key = request.headers.get("authorization", "").strip().partition(" ")
@@ -262,7 +265,7 @@ class Dialect(base.Dialect):
     def operation(self, request: Request) -> Operation:
         method, path = request.method, request.path.rstrip("/")
         routes: dict[str, tuple[str, Callable[[Request], Operation]]] = {
-            MESSAGES: ("POST", _send),
+            MESSAGES: ("POST", lambda request: _send(request, self.clock)),
             ACCOUNT: ("GET", lambda request: GetAccount()),
             WEBHOOKS: ("POST", _webhook),
         }
@@ -335,7 +338,7 @@ class Dialect(base.Dialect):
         return Request("POST", "", headers={**JSON, SIGNATURE: signing.sign(raw, secret)}, body=raw)
 
 
-def _send(request: Request) -> Send:
+def _send(request: Request, clock: Callable[[], tzinfo]) -> Send:
     body = wire.load_object(request.body)
     text = wire.plain_text(body.get("message"), "message")
     if not text:
@@ -345,7 +348,7 @@ def _send(request: Request) -> Send:
     return Send(
         tuple(Outgoing(number, text) for number in wire.recipients(body.get("to"), "to")),
         sender=wire.plain_text(body.get("from"), "from"),
-        schedule=wire.optional_time(body.get("scheduled_at"), "scheduled_at"),
+        schedule=wire.optional_time(body.get("scheduled_at"), "scheduled_at", clock),
         callback_url=wire.optional_url(body.get("callback_url"), "callback_url"),
     )
 

@@ -248,8 +248,10 @@ def _optional_date(text: str, zone: tzinfo) -> datetime | None:
 
 
 class Dialect(base.Dialect):
+    """Dates without a zone are by its clock, in requests and in answers."""
+
     kind = "voipcommunications"
-    zone: tzinfo = UTC  # of dates without one, in requests to us and in our answers
+    paths = ("/",)
 
     def credential(self, request: Request) -> Credential:
         scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
@@ -278,11 +280,11 @@ class Dialect(base.Dialect):
         return Send(
             tuple(Outgoing(number, text) for number in wire.recipients(form.get("to"), "to")),
             sender=wire.number_or_name(wire.plain_text(form.get("from"), "from")),
-            schedule=_read_date(date, self.zone) if date else None,
+            schedule=_read_date(date, self.clock()) if date else None,
         )
 
     def write_send(self, op: Send, result: SendResult) -> Reply:
-        moment = (op.schedule or datetime.now(UTC)).astimezone(self.zone)
+        moment = (op.schedule or datetime.now(UTC)).astimezone(self.clock())
         shared = {
             "from": _bare(op.sender),
             "msg": op.messages[0].text,
