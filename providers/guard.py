@@ -172,6 +172,8 @@ class _Guarded(HTTPConnection):
         if watch := getattr(_current, "watch", None):
             watch.connection = self
         super().request(*args, **kwargs)
+        if watch:  # a connection lets its socket go when the answer says that it is the last one
+            watch.sock = self.sock
 
 
 class _GuardedTLS(_Guarded, HTTPSConnection):
@@ -270,13 +272,15 @@ def _read(raw: Any, limit: int) -> Iterator[bytes]:
 @dataclass(slots=True)
 class _Watch:
     connection: HTTPConnection | None = None
+    sock: socket.socket | None = None
     late: threading.Event = field(default_factory=threading.Event)
 
     def cut(self) -> None:
         self.late.set()
-        if self.connection is not None and isinstance(self.connection.sock, socket.socket):
+        used = self.sock or (self.connection and self.connection.sock)
+        if isinstance(used, socket.socket):
             with suppress(OSError):
-                socket.socket.shutdown(self.connection.sock, socket.SHUT_RDWR)
+                socket.socket.shutdown(used, socket.SHUT_RDWR)
 
 
 class _Current(threading.local):
