@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 from django.db import connection, transaction
 from django.utils import timezone
 
+from providers import outbox
+
 from . import mirroring
 from .bulk_sql import execute, source
 from .models import ConsentEvent as Event
@@ -163,6 +165,7 @@ def opt_out(
                 [note.at, ids],
             )
             _happened(out, Event.What.OPTED_OUT, note)
+            outbox.put({"contact.opted_out": out})
             mirroring.put_everywhere(out, Mirror.Action.UNSUBSCRIBE)
         n += len(out)
     return n
@@ -195,6 +198,7 @@ def opt_in(
                 [ids],
             )
             _happened(back, Event.What.OPTED_IN, note)
+            outbox.put({"contact.opted_in": back})
             mirroring.put_everywhere(back, Mirror.Action.RESUBSCRIBE)
         n += len(back)
     return n

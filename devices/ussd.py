@@ -16,6 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from providers import outbox
 from providers.errors import NotFound, ProviderError
 from providers.models import ProviderAccount
 from providers.types import Feature, ReadUssd, SendUssd, UssdInfo, UssdReply
@@ -292,4 +293,5 @@ def _keep(request: UssdRequest, response: str, at: Any) -> bool:
             return False
         if value is not None:
             balances.keep(request, value, values["answered_at"])
+        outbox.put({"ussd.answered": [request.pk]})
     return True

@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from providers import outbox
 from providers.types import Status
 
 from .models import Message, Tally
@@ -38,6 +39,8 @@ FROM: Mapping[Status, frozenset[Status]] = {
 }
 WAITING = frozenset({S.SCHEDULED, S.QUEUED, S.SENDING})
 FINAL = frozenset({S.DELIVERED, S.FAILED, S.EXPIRED, S.CANCELED, S.RECEIVED})
+TOLD = FINAL | {S.SENT, S.UNCERTAIN}
+"""Of these somebody may want to hear, as of ``message.sent`` (see providers/outbox.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Known:
 
 @contextmanager
 def together() -> Iterator[None]:
-    """A transaction of any number of changes. Its counts are written once, at its end.
+    """A transaction of any number of changes. Its counts, and what is told of them, are written once, at its end.
 
     Who changes messages locks leases first, then messages, each in the order of their ids, and the counts last: so
     no two of them wait for each other in a ring. (See "Locks" in docs/sending.md.)
@@ -70,18 +73,23 @@ def together() -> Iterator[None]:
         yield
         return
     with transaction.atomic():
-        _open.deltas = Counter()
+        _open.deltas, _open.told = Counter(), []
         try:
             yield
-            _write_counts(_open.deltas)
+            if _write_counts(_open.deltas):
+                outbox.put_all(_open.told)
         finally:
-            _open.deltas = None
+            _open.deltas, _open.told = None, []
 
 
 class _Open(threading.local):
-    """What the transaction of this thread is to add to the counts; None: there is none."""
+    """What the transaction of this thread is to add to the counts; None: there is none. ``told``: what happened."""
 
     deltas: Counter[tuple[int, int, int, str]] | None = None
+    told: list[tuple[str, int]]
+
+    def __init__(self) -> None:
+        self.told = []
 
 
 _open = _Open()
@@ -102,6 +110,7 @@ def apply(changes: Iterable[Change]) -> dict[int, Status]:
         moves = [row for row in rows if row[1] in FROM[wanted[row[0]].to]]
         _update([wanted[row[0]] for row in moves])
         _count_moves((Known(Status(row[1]), row[2], row[3], hour_of(row[4])), wanted[row[0]].to) for row in moves)
+        _tell((row[0], wanted[row[0]].to) for row in moves)
     return {row[0]: Status(row[1]) for row in moves}
 
 
@@ -119,6 +128,7 @@ def settle(changes: Sequence[Change], known: Mapping[int, Known]) -> set[int]:
         for status, group in by_status.items():
             moved |= _update(group, only=status)
         _count_moves((known[change.id], change.to) for change in changes if change.id in moved)
+        _tell((change.id, change.to) for change in changes if change.id in moved)
         if len(moved) < len(changes):
             moved |= apply(change for change in changes if change.id not in moved).keys()
     return moved
@@ -131,8 +141,10 @@ def move(rows: Mapping[int, Known], to: Status, **values: Any) -> None:
     """
     if any(known.status not in (to, *FROM[to]) for known in rows.values()):
         raise ValueError(f"Not all of these messages may become {to}.")
-    Message.objects.filter(pk__in=rows).update(status=to, **values)
-    _count_moves((known, to) for known in rows.values())
+    with together():
+        Message.objects.filter(pk__in=rows).update(status=to, **values)
+        _count_moves((known, to) for known in rows.values())
+        _tell((pk, to) for pk, known in rows.items() if known.status != to)
 
 
 def insert(messages: Sequence[Message]) -> list[Message]:
@@ -140,6 +152,7 @@ def insert(messages: Sequence[Message]) -> list[Message]:
     with together():
         made = Message.objects.bulk_create(messages, batch_size=2000)
         count((m.account_id, m.campaign_id, hour_of(m.created_at), m.status, 1) for m in made)
+        _tell((m.pk, Status(m.status)) for m in made)
     return made
 
 
@@ -226,13 +239,17 @@ _SENT: Mapping[str, Callable[[Sequence[str], list[list[Any]]], list[Any]]] = {
 }
 
 
-# --- Counts ------------------------------------------------------------------------------------------
+# --- What is told, and counts --------------------------------------------------------------------------
 
 Counted = tuple[int, int | None, int, str, int]  # account, campaign, hour of creation, status, how many
 
 
 def hour_of(moment: datetime) -> int:
     return int(moment.timestamp()) // 3600
+
+
+def _tell(moves: Iterable[tuple[int, Status]]) -> None:
+    _open.told += [(f"message.{to}", pk) for pk, to in moves if to in TOLD]
 
 
 def _count_moves(moves: Iterable[tuple[Known, Status]]) -> None:
@@ -256,10 +273,10 @@ def count(entries: Iterable[Counted]) -> None:
                 deltas[0, campaign, 0, status] += n
 
 
-def _write_counts(deltas: Mapping[tuple[int, int, int, str], int]) -> None:
-    """In one statement, in the order of their keys."""
+def _write_counts(deltas: Mapping[tuple[int, int, int, str], int]) -> bool:
+    """In one statement, in the order of their keys. Returns whether anybody wants to hear of anything."""
     if not deltas:
-        return
+        return False
     rows = sorted((*key, n) for key, n in deltas.items())
     table = Tally._meta.db_table
     with connection.cursor() as cursor:
@@ -267,6 +284,7 @@ def _write_counts(deltas: Mapping[tuple[int, int, int, str], int]) -> None:
             f"INSERT INTO {table} (account_id, campaign_id, hour, status, n, version) VALUES "
             + ", ".join(["(%s, %s, %s, %s, %s, 1)"] * len(rows))
             + " ON CONFLICT (account_id, campaign_id, hour, status) DO UPDATE SET "
-            + f"n = {table}.n + excluded.n, version = {table}.version + 1",
+            + f"n = {table}.n + excluded.n, version = {table}.version + 1 RETURNING {outbox.ANYTHING}",
             [value for row in rows for value in row],
         )
+        return any(row[0] for row in cursor.fetchall())

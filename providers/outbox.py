@@ -17,6 +17,9 @@ from .models import Occurrence, Wanted
 ONE_TAKER = 0x736D7364  # the number of the lock, in PostgreSQL
 
 _TABLE, _WANTED = Occurrence._meta.db_table, Wanted._meta.db_table
+ANYTHING = f"EXISTS (SELECT 1 FROM {_WANTED})"
+"""Whether anything is wanted, as a column of a statement that is made anyway."""
+
 _SOURCES = {
     "postgresql": "unnest(ARRAY(SELECT json_array_elements_text(%s::json)), %s::bigint[]) "
     "WITH ORDINALITY AS c(name, subject, place)",
@@ -35,8 +38,15 @@ class Taken:
     at: datetime
 
 
+def alone() -> None:
+    """Until the caller's transaction ends, nobody else decides what is wanted. On SQLite none other writes anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {_WANTED} IN SHARE ROW EXCLUSIVE MODE")
+
+
 def want(names: Iterable[str]) -> None:
-    """From now on these events are written, and no others."""
+    """From now on these events are written, and no others. See ``alone``."""
     wanted = set(names)
     with transaction.atomic():
         Wanted.objects.exclude(name__in=wanted).delete()
@@ -44,23 +54,25 @@ def want(names: Iterable[str]) -> None:
 
 
 def put(events: Mapping[str, Iterable[int]]) -> None:
-    """Write what happened, by name the ids that it happened to, in the caller's transaction and in one statement.
+    """Write what happened, by name the ids that it happened to, in the caller's transaction and in one statement."""
+    put_all([(name, subject) for name, subjects in events.items() for subject in subjects])
 
-    They are read on in the order of the names."""
-    pairs = [(name, subject) for name, subjects in events.items() for subject in subjects]
-    if not pairs:
+
+def put_all(events: Sequence[tuple[str, int]]) -> None:
+    """The same, in the order in which it happened."""
+    if not events:
         return
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {_TABLE} (name, subject, at) SELECT c.name, c.subject, %s "
             f"FROM {_SOURCES[connection.vendor]} WHERE EXISTS (SELECT 1 FROM {_WANTED} w WHERE w.name = c.name) "
             "ORDER BY c.place",
-            [_moment(timezone.now()), *_sent(pairs)],
+            [_moment(timezone.now()), *_sent(events)],
         )
 
 
 def waiting() -> bool:
-    return Occurrence.objects.exists()
+    return bool(Occurrence.objects.order_by("pk").values_list("pk")[:1])
 
 
 def take(limit: int) -> list[Taken]:
