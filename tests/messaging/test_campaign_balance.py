@@ -134,7 +134,7 @@ class World:
             worker.lane.settle()
             worker.write()
         self.marked_before = False
-        ProviderAccount.objects.update(paused_reason="", down_since=None)
+        ProviderAccount.objects.update(paused_reason="", down_since=None, updated_at=timezone.now())
         Message.objects.filter(status="queued").update(due_at=timezone.now())
 
     def die(self, _n: int) -> None:
