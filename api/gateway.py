@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q, QuerySet, Sum
 
@@ -94,18 +95,16 @@ def _search(key: ApiKey, op: ReadMessages | Resend, statuses: frozenset[str], n:
     if op.device and not phone:
         return Message.objects.none()
     rows = log.Filters(start=op.start, end=op.end).rows()
-    sought = Q()
-    if phone:
-        rows, sought = rows.filter(account=phone.account_id), Q(device=phone.device_id)
+    sought = Q(device=phone.device_id) if phone else Q()
     if op.sim is not None:
         sought &= Q(sim=op.sim)
-    if op.id:
-        found = rows.filter(sought, pk=log.read_id(op.id) or 0, status__in=statuses)
-    elif op.group:
-        found = pages.newest([Part(_group(rows, op.group))], sought & Q(status__in=statuses), n)
+    account = phone.account_id if phone else None
+    if op.id or op.group:
+        sought &= Q(status__in=statuses, **({"account": account} if phone else {}))
+        rows = rows.filter(pk=log.read_id(op.id) or 0) if op.id else rows
+        found = pages.newest([Part(_group(rows, op.group) if op.group else rows)], sought, n)
     else:
-        accounts = [phone.account_id] if phone else list(access.accounts(key).values_list("pk", flat=True))
-        found = pages.newest(*_parts(key, rows, sought, statuses, accounts), n)
+        found = pages.newest(*parts(key, rows, sought, statuses, account), n)
     return access.messages(key).filter(pk__in=list(found.values_list("pk", flat=True))).order_by("-pk")
 
 
@@ -115,33 +114,36 @@ def _group(rows: QuerySet[Message], token: str) -> QuerySet[Message]:
     return rows.filter(campaign=found or 0)
 
 
-def _parts(
-    key: ApiKey, rows: QuerySet[Message], sought: Q, statuses: frozenset[str], accounts: Sequence[int]
+def parts(
+    key: ApiKey, rows: QuerySet[Message], sought: Q, statuses: frozenset[str], account: int | None = None
 ) -> tuple[list[Part], Q]:
     """What the key may read of ``rows``, as parts that an index has in the order of their ids, and what is to be looked
-    for in them: the key's own messages by its index, what it may read of its accounts by theirs."""
+    for in them: the key's own messages by its index, what it may read of its accounts by theirs.
+
+    ``account``: of that one alone. ``rows`` should not be narrowed to it: a key's own messages could then be walked in
+    vain to their end.
+    """
     theirs = statuses if key.reads_all else statuses & {Status.RECEIVED.value}
     own = statuses - theirs
-    parts = [Part(rows.filter(account=pk, status=status), n) for pk, status, n in _pairs(accounts, theirs)]
+    here = {"account_id": account} if account else {}
+    accounts = access.accounts(key).filter(**({"pk": account} if account else {})).values("pk")
+    pairs = _pairs(theirs, account_id__in=accounts)
+    if key.reads_all and len(pairs) > pages.MOST:
+        return [Part(rows)], sought & Q(status__in=statuses, account__in=accounts)
+    found = [Part(rows.filter(account=pk, status=status), n) for pk, status, n in pairs]
     if not own:
-        if len(parts) > pages.MOST:
-            return [Part(rows.filter(account__in=accounts))], sought & Q(status__in=statuses)
-        return parts, sought
-    others = rows.filter(client=key.pk)
-    if own == SENT_BY_US:
-        return [*parts, Part(others.exclude(status=Status.RECEIVED), max(1, sum(part.n for part in parts)))], sought
-    pairs = _pairs(None, own)
-    if sum(n for _account, _status, n in pairs) <= FEW:
-        return [*parts, *(Part(others.filter(account=pk, status=status), n) for pk, status, n in pairs)], sought
-    return [*parts, Part(others, max(1, sum(part.n for part in parts)))], sought & Q(status__in=statuses)
+        return found, sought
+    mine, pairs = rows.filter(client=key.pk), _pairs(own, **here)
+    if len(pairs) <= pages.MOST and sum(n for _account, _status, n in pairs) <= FEW:
+        return [*found, *(Part(mine.filter(account=pk, status=status), n) for pk, status, n in pairs)], sought
+    whole = Part(mine, max(1, sum(part.n for part in found)))  # as much is looked for in it as in all others
+    return [*found, whole], sought & (Q(**here) if own == SENT_BY_US else Q(status__in=statuses, **here))
 
 
-def _pairs(accounts: Collection[int] | None, statuses: Collection[str]) -> list[tuple[int, str, int]]:
+def _pairs(statuses: Collection[str], **where: Any) -> list[tuple[int, str, int]]:
     """The accounts and statuses that occur together, and how often."""
     kept = Tally.objects.filter(hour=0, campaign_id=0, account_id__gt=0, n__gt=0, status__in=statuses)
-    if accounts is not None:
-        kept = kept.filter(account_id__in=accounts)
-    return list(kept.values_list("account_id", "status", "n"))
+    return list(kept.filter(**where).values_list("account_id", "status", "n"))
 
 
 # --- Telling -----------------------------------------------------------------------------------------
