@@ -52,7 +52,7 @@ def want(links: Iterable[str]) -> dict[str, Attachment]:
     rows = _known(named)
     missing = sorted(named.keys() - rows.keys())  # in order: no deadlock
     if missing:
-        new = [Attachment(link=_kept(named[name]), link_hash=name) for name in missing]
+        new = [Attachment(link=named[name], link_hash=name) for name in missing]
         Attachment.objects.bulk_create(new, ignore_conflicts=True)
         rows |= _known(missing)
     old = _forget([row.pk for row in rows.values() if _is_old(row)])
@@ -100,12 +100,7 @@ def _known(hashes: Iterable[str]) -> dict[str, Attachment]:
 
 
 def _hash(link: str) -> str:
-    return hashlib.sha256(link.encode(errors="surrogatepass")).hexdigest()
-
-
-def _kept(link: str) -> str:
-    """As a column takes it."""
-    return link.encode(errors="replace").decode().replace("\x00", "\ufffd")
+    return hashlib.sha256(link.encode()).hexdigest()
 
 
 def _is_old(row: Attachment) -> bool:
