@@ -370,3 +370,7 @@ class Dialect(ABC):
     def write_event(self, event: Event, secret: str) -> Request | None:
         """The signed post to a callback (``path`` empty); None where the wire has no such event."""
         return None
+
+    def sign_event(self, body: bytes, secret: str) -> Mapping[str, str]:
+        """The headers of such a post: what the body is, and who signed it."""
+        return {}

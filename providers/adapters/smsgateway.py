@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl
 
 from .. import base, errors, wire
 from ..phones import bodies, forms
@@ -310,9 +311,13 @@ class Dialect(base.Dialect):
         name, value = bodies.write_event(event)
         if not name:
             return None
-        raw = wire.dump_json(value)
-        body = wire.dump_form([(name, raw.decode())])
-        return Request("POST", "", headers={**FORM, SIGNATURE: _sign(raw, secret)}, body=body)
+        body = wire.dump_form([(name, wire.dump_json(value).decode())])
+        return Request("POST", "", headers=self.sign_event(body, secret), body=body)
+
+    def sign_event(self, body: bytes, secret: str) -> dict[str, str]:
+        """The one field of the form is signed as its value is before it is encoded."""
+        ((_name, value),) = parse_qsl(body.decode())
+        return {**FORM, SIGNATURE: _sign(value.encode(), secret)}
 
 
 def _answer(data: dict[str, Any]) -> Reply:

@@ -297,13 +297,8 @@ class Dialect(base.Dialect):
         return _reply(200, body | ({"messages": entries} if len(entries) > 1 else {}))
 
     def write_account(self, op: GetAccount, result: AccountInfo) -> Reply:
-        body = {
-            "success": True,
-            "name": result.name,
-            **wire.write_credits(BALANCES[0], result.credits),
-            "from": result.sender,
-        }
-        return _reply(200, body)
+        left = wire.write_credits(BALANCES[0], result.credits)
+        return _reply(200, {"success": True, "name": result.name, **left, "from": result.sender})
 
     def write_messages(self, op: ReadMessages, result: tuple[MessageInfo, ...]) -> Reply:
         """Raises NotFound for an id that is nobody's."""
@@ -328,14 +323,16 @@ class Dialect(base.Dialect):
         if not isinstance(event, Report) or word is None:
             return None
         moment = event.at or datetime.now(UTC)
-        body: dict[str, Any] = {
-            "event": f"message.{word}", "message_id": event.provider_id, "to": event.number, "status": word,
-        }  # fmt: skip
+        body: dict[str, Any] = {"event": f"message.{word}", "message_id": event.provider_id, "to": event.number}
+        body["status"] = word
         if event.status is Status.DELIVERED:
             body["delivered_at"] = wire.write_time(moment)
         body |= _write_problem(event.status, event.problem)
         raw = wire.dump_json(body | {"timestamp": int(moment.timestamp())})
-        return Request("POST", "", headers={**JSON, SIGNATURE: signing.sign(raw, secret)}, body=raw)
+        return Request("POST", "", headers=self.sign_event(raw, secret), body=raw)
+
+    def sign_event(self, body: bytes, secret: str) -> dict[str, str]:
+        return {**JSON, SIGNATURE: signing.sign(body, secret)}
 
 
 def _send(request: Request, clock: Callable[[], tzinfo]) -> Send:
