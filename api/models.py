@@ -142,7 +142,8 @@ class Webhook(models.Model):
 
     ``for_campaigns``: made of the callback_url of requests; only of the campaigns that name it (Addressed).
     ``sealed``: ``{"secret": …}``, what its deliveries are signed with; one in the smsgateway format that belongs to a
-    key is signed with that key. ``failures``: in a row; ``paused_reason`` not empty: nothing is delivered, it is kept.
+    key is signed with that key. ``failures``: in a row; ``hold_until``: it is left alone until then. ``paused_reason``
+    not empty: nothing is delivered, it is kept.
     """
 
     class Format(models.TextChoices):
@@ -162,6 +163,7 @@ class Webhook(models.Model):
     enabled = models.BooleanField(_("enabled"), default=True)
     failures = models.PositiveIntegerField(default=0, editable=False)
     failing_since = models.DateTimeField(null=True, blank=True, editable=False)
+    hold_until = models.DateTimeField(null=True, blank=True, editable=False)
     paused_reason = models.CharField(max_length=300, blank=True, editable=False)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
@@ -214,7 +216,7 @@ class Delivery(models.Model):
         verbose_name_plural = _("deliveries")
         indexes = [
             models.Index(fields=["webhook", "id"], name="delivery_by_webhook"),
-            models.Index(fields=["next_at", "id"], name="delivery_due", condition=Q(state="waiting")),
+            models.Index(fields=["webhook", "next_at", "id"], name="delivery_due", condition=Q(state="waiting")),
             models.Index(fields=["webhook", "subject", "id"], name="delivery_in_order", condition=Q(state="waiting")),
             models.Index(fields=["created_at"], name="delivery_by_age"),
         ]
