@@ -21,7 +21,20 @@ from providers import probing
 from providers.models import Exchange, ProviderAccount
 from providers.types import Status
 
-from . import attachments, bulk, gate, housekeeping, inbox_polling, leases, ledger, records, reports, rerouting, wakeup
+from . import (
+    attachments,
+    bulk,
+    gate,
+    housekeeping,
+    inbox_polling,
+    leases,
+    ledger,
+    posted,
+    records,
+    reports,
+    rerouting,
+    wakeup,
+)
 from .ledger import Change
 from .models import Campaign, Message
 
@@ -62,6 +75,7 @@ def _calls() -> tuple[tuple[str, Callable[[], Iterable[int]], Callable[[int], ob
         ("change", changes.abandoned, changes.wake),
         ("import", importing.abandoned, lambda pk: importing.go_on(pk, "")),
         ("attachments", attachments.due, lambda pk: wakeup.attachments()),
+        ("posted", lambda: posted.due()[:1], lambda pk: wakeup.posted()),
         ("received", inbox_polling.due, wakeup.received),
         ("phones", inventory.due, calls.sync),
         ("ussd", ussd.due, calls.ussd),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NamedTuple
 
+from django.db import connection
 from django.utils import timezone
 
 from contacts import optout
@@ -15,33 +17,55 @@ from . import attachments, autoreply, inbox, inbox_optout, ledger
 from .models import Message
 from .wire_ids import with_ids
 
+RECEIVING = 0x494E  # the number of the locks, in PostgreSQL
 REPEATED = timedelta(minutes=10)  # within which a post without an id is taken for a repetition
 
 
+class Stored(NamedTuple):
+    """A message that was not here before. ``stopped``: by it, its sender opted out."""
+
+    message: Message
+    stopped: bool
+
+
 def receive(account: ProviderAccount, inbound: Inbound, exchange: int | None = None) -> Message | None:
+    """Store a received message, and skip what waits for whoever opts out by it; None when it was here before."""
+    stored = store(account, inbound, exchange)
+    if stored and stored.stopped:
+        inbox_optout.skip_waiting([stored.message.number])
+    return stored.message if stored else None
+
+
+def store(account: ProviderAccount, inbound: Inbound, exchange: int | None = None) -> Stored | None:
     """Store a received message; None when it was here before (same account and provider's id).
 
-    ``exchange``: the id of the Exchange that keeps the post as it came.
+    ``exchange``: the id of the Exchange that keeps the post as it came. Once the transaction is through, what waits for
+    somebody who opted out is to be skipped.
     """
     number = _number(inbound.number)
     with ledger.together():
-        # the account's row is the lock: two posts of one message at once must not both be the first
-        ProviderAccount.objects.select_for_update().only("pk").get(pk=account.pk)
+        _alone(account)
         if _is_known(account, inbound):
             return None
         message = ledger.insert([_row(account, inbound, number, exchange)])[0]
-        attachments.want(link for link in inbound.attachments if attachments.opens(link))
+        attachments.want(link for link in message.attachments if attachments.opens(link))
         if not number:
-            return message
+            return Stored(message, False)
         conversation = inbox.heard(message)
         proof = {"message": message.pk, "account": account.name, "at": message.created_at.isoformat()}
         heard = optout.hear(number, inbound.text, f"message {message.pk}", proof)
         if heard.near:
             inbox.flag(conversation, inbox.Flag.NEAR_MISS)
         autoreply.answer(account, conversation, message, heard)
-    if heard.kind == optout.Kind.STOP:
-        inbox_optout.skip_waiting([number])
-    return message
+    return Stored(message, heard.kind == optout.Kind.STOP)
+
+
+def _alone(account: ProviderAccount) -> None:
+    """Until the transaction ends nobody else stores what this account received: the same message may come twice at
+    once, posted and asked for. On SQLite none other writes anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [RECEIVING, account.pk])
 
 
 def _is_known(account: ProviderAccount, inbound: Inbound) -> bool:
@@ -71,7 +95,7 @@ def _row(account: ProviderAccount, inbound: Inbound, number: str, exchange: int 
         text=inbound.text.replace("\x00", "\ufffd"),
         sender=inbound.to[:20],
         type=inbound.type.value,
-        attachments=list(inbound.attachments),
+        attachments=[link.replace("\x00", "\ufffd") for link in inbound.attachments],
         status=Status.RECEIVED.value,
         provider_id=inbound.provider_id[:100],
         device=inbound.device[:40],

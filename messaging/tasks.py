@@ -18,6 +18,7 @@ from django.utils import timezone
 from . import attachments as links
 from . import bulk as bulk_actions
 from . import campaigns, housekeeping, inbox_polling, polling, rerouting, wakeup
+from . import posted as posts
 from .drain import drain as run_drain
 from .drain import stopping
 from .models import Worker
@@ -78,6 +79,12 @@ def poll(account_id: int) -> None:
 @makes_progress
 def received(account_id: int) -> None:
     inbox_polling.poll(account_id)
+
+
+@makes_progress
+def posted() -> None:
+    if posts.work(progress):
+        wakeup.posted()
 
 
 @makes_progress

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from django.db import transaction
+import logging
+import threading
+import time
+
+from django.db import DatabaseError, connection, transaction
 from django_q.tasks import async_task
 
 from . import leases
+
+log = logging.getLogger(__name__)
+
+SOON = 0.2  # seconds between two wake-ups for posts
 
 
 def drain(account_id: int) -> None:
@@ -53,3 +61,41 @@ def tidy() -> None:
 
 def beat() -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.beat"))
+
+
+# --- Posts to callbacks: many a second, and one wake-up for all of them -------------------------------
+
+_rung = threading.Event()
+_starting = threading.Lock()
+_bell: threading.Thread | None = None
+
+
+def posted() -> None:
+    transaction.on_commit(lambda: async_task("messaging.tasks.posted"))
+
+
+def ring() -> None:
+    """The same for whoever may not wait: a thread of this process does it, at once but not again for SOON."""
+    transaction.on_commit(_ring)
+
+
+def _ring() -> None:
+    global _bell
+    _rung.set()
+    if _bell is None or not _bell.is_alive():
+        with _starting:
+            if _bell is None or not _bell.is_alive():
+                _bell = threading.Thread(target=_tell, daemon=True)
+                _bell.start()
+
+
+def _tell() -> None:
+    while _rung.wait():
+        _rung.clear()
+        try:
+            posted()
+        except DatabaseError:
+            log.exception("No worker could be woken for what was posted; the clock will do it")
+        finally:
+            connection.close()
+        time.sleep(SOON)

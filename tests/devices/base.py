@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from devices import inventory
 from devices.models import Device, Sim, UssdRequest
+from messaging import posted
 from providers.models import ProviderAccount
 from sandbox import agent
 from sandbox.accounts import open_account
@@ -51,6 +52,7 @@ def let_the_network_answer() -> None:
     Dialled.objects.filter(next_at__isnull=False).update(next_at=past)
     while agent.tick():
         pass
+    posted.work()
 
 
 def let_time_pass(request: UssdRequest, seconds: float) -> None:

@@ -13,6 +13,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from devices import ussd
 from devices.models import Balance, Reading, SavedCode, Sim, UssdRequest
+from messaging import posted
 from providers.models import Exchange, ProviderAccount
 from providers.types import UssdReply
 from sandbox.models import UssdRequest as Dialled
@@ -38,6 +39,7 @@ def dial(shelf: ProviderAccount, code: str = "*100#", **values: Any) -> UssdRequ
     """Asked for, and taken by a worker."""
     request = ussd.ask(sim_of(shelf), code, None, **values)
     ussd.work(request.pk)
+    posted.work()  # the answer may have come already
     request.refresh_from_db()
     return request
 

@@ -11,9 +11,10 @@ from django.urls import reverse
 from contacts.models import Contact
 from messaging import ledger
 from messaging.models import Message
-from providers import registry
 from providers.models import ProviderAccount
 from providers.types import Inbound, Status
+from tests import posting
+from tests.posting import post_callback
 
 pytestmark = pytest.mark.django_db
 
@@ -48,18 +49,11 @@ def sign(body: bytes) -> str:
 
 
 def post(account: ProviderAccount, body: bytes, signature: str | None = None) -> int:
-    headers = {"x-smsprovider-signature": sign(body) if signature is None else signature}
-    url = reverse("callbacks", args=[account.callback_token])
-    return Client().post(url, body, content_type="application/json", headers=headers).status_code
+    return post_callback(account, body, x_smsprovider_signature=sign(body) if signature is None else signature)
 
 
 def post_event(account: ProviderAccount, event: Inbound, secret: str = SECRET) -> int:
-    request = registry.dialect(account.kind).write_event(event, secret)
-    assert request is not None
-    headers = {name: value for name, value in request.headers.items() if name != "content-type"}
-    url = reverse("callbacks", args=[account.callback_token])
-    reply = Client().post(url, request.body, content_type=request.headers["content-type"], headers=headers)
-    return reply.status_code
+    return posting.post_event(account, event, secret)
 
 
 def test_a_signed_report_moves_its_message(account: ProviderAccount, message: Message) -> None:

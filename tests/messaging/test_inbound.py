@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
 from contacts.models import ConsentEvent, Contact
@@ -17,6 +16,7 @@ from providers import traces
 from providers.models import Exchange, ProviderAccount
 from providers.types import Inbound
 from tests.base import account, signed_in
+from tests.posting import post_callback
 
 from .conversations import ADA, BO, conversation, phones, sent, write
 
@@ -36,8 +36,7 @@ def voip() -> ProviderAccount:
 def post(
     to: ProviderAccount, body: str, content_type: str = "application/x-www-form-urlencoded", query: str = ""
 ) -> int:
-    url = f"/callbacks/{to.callback_token}/{query}"
-    return Client().post(url, body, content_type=content_type).status_code
+    return post_callback(to, body, content_type, query)
 
 
 def statuses(number: str = ADA) -> list[tuple[str, str]]:

@@ -9,13 +9,14 @@ from urllib.parse import parse_qs
 import pytest
 from django.utils import timezone
 
-from messaging import callbacks, inbox_polling
+from messaging import inbox_polling
 from messaging.models import Conversation, Listening, Message
 from providers import registry
 from providers.models import ProviderAccount
 from providers.transport import HttpTransport
 from providers.types import Inbound, MessageInfo, ReadMessages, Reply, Request, Status
 from tests.base import account
+from tests.posting import post_event
 
 from .conversations import ADA, BO, conversation, phones, write
 
@@ -137,5 +138,5 @@ def test_it_does_not_ask_for_what_came_before_the_account_was_here(main: Provide
 
 
 def test_a_post_to_the_callback_proves_that_it_works(main: ProviderAccount) -> None:
-    callbacks.take(main, (Inbound("7", ADA, "Hello"),))
+    post_event(main, Inbound("7", ADA, "Hello", device="1"), main.credentials["api_key"])
     assert listening(main).pushed_at is not None
