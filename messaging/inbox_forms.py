@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zoneinfo
 from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta
 from typing import Any
@@ -12,15 +13,19 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.text import normalize_newlines
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from providers.models import ProviderAccount
 from providers.types import Feature
 
+from .forms import local_time
 from .models import Conversation
 
 LONGEST = 10_000  # characters
-MORNING = time(9)
+MORNING, EVENING = time(9), time(18)
+SHORTEST = timedelta(minutes=15)  # to snooze for
+UNTIL_WHEN = gettext_lazy("Choose until when it is to be out of sight.")
 PEOPLE = 200  # to whom a conversation can be given
 
 
@@ -56,32 +61,59 @@ class ReplyForm(forms.Form):
         return self.usual or self.cleaned_data["account"]
 
 
-def _later(**span: int) -> Callable[[datetime], datetime]:
-    return lambda now: now + timedelta(**span)
+def _at(clock: time, days: Callable[[datetime], int]) -> Callable[[datetime], datetime]:
+    """So many days from today, at that time, by the clock of whoever looks."""
 
+    def moment(now: datetime) -> datetime:
+        here = timezone.localtime(now)
+        return timezone.make_aware(datetime.combine(here.date() + timedelta(days=days(here)), clock))
 
-def _morning(days: Callable[[datetime], int]) -> Callable[[datetime], datetime]:
-    def at(now: datetime) -> datetime:
-        day = timezone.localtime(now).date() + timedelta(days=days(timezone.localtime(now)))
-        return timezone.make_aware(datetime.combine(day, MORNING))
-
-    return at
+    return moment
 
 
 SNOOZES: Mapping[str, tuple[str | Promise, Callable[[datetime], datetime]]] = {
-    "hour": (gettext_lazy("for an hour"), _later(hours=1)),
-    "hours": (gettext_lazy("for four hours"), _later(hours=4)),
-    "tomorrow": (gettext_lazy("until tomorrow, 9:00"), _morning(lambda now: 1)),
-    "monday": (gettext_lazy("until Monday, 9:00"), _morning(lambda now: 7 - now.weekday())),
+    "hour": (gettext_lazy("An hour"), lambda now: now + timedelta(hours=1)),
+    "evening": (gettext_lazy("This evening, 18:00"), _at(EVENING, lambda here: 0)),
+    "tomorrow": (gettext_lazy("Tomorrow, 9:00"), _at(MORNING, lambda here: 1)),
+    "week": (gettext_lazy("Next week, Monday 9:00"), _at(MORNING, lambda here: 7 - here.weekday())),
 }
+CHOSEN = "chosen"
+
+
+def snoozes() -> list[tuple[str, str | Promise]]:
+    """Names and words of those whose time is still to come."""
+    now = timezone.now()
+    return [(name, words) for name, (words, at) in SNOOZES.items() if at(now) > now + SHORTEST]
 
 
 class SnoozeForm(forms.Form):
-    until = forms.ChoiceField(choices=[(name, words) for name, (words, _at) in SNOOZES.items()])
+    """``until``: one of SNOOZES, or CHOSEN for the time ``at``, by the clock of whoever looks. ``moment`` is there once
+    it is valid."""
+
+    until = forms.ChoiceField(
+        choices=[*((name, words) for name, (words, _at) in SNOOZES.items()), (CHOSEN, gettext_lazy("Until then"))],
+        error_messages={"required": UNTIL_WHEN, "invalid_choice": UNTIL_WHEN},
+    )
+    at = forms.CharField(required=False, max_length=40)
+
+    def clean(self) -> None:
+        until = self.cleaned_data.get("until")
+        if until == CHOSEN:
+            try:
+                self.moment = local_time(
+                    self.cleaned_data.get("at", ""), zoneinfo.ZoneInfo(timezone.get_current_timezone_name())
+                )
+            except ValueError as error:
+                self.add_error("at", str(error))
+        elif until:
+            self.moment = SNOOZES[until][1](timezone.now())
+            if self.moment <= timezone.now():
+                self.add_error("until", _("This time is over. Choose a later one."))
 
     @property
-    def moment(self) -> datetime:
-        return SNOOZES[self.cleaned_data["until"]][1](timezone.now())
+    def wrong(self) -> str:
+        """The first thing that is."""
+        return next(iter(self.errors.values()))[0]
 
 
 def people() -> QuerySet[Any]:

@@ -12,6 +12,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -92,7 +94,7 @@ def _show(request: HttpRequest, context: dict[str, Any], form: inbox_forms.Reply
         "form": form,
         "sim": inbox_pages.sim_of(found),
         "people": inbox_forms.people() if request.user.has_perm(CHANGE) else [],
-        "snoozes": [(name, words) for name, (words, _at) in inbox_forms.SNOOZES.items()],
+        "snoozes": inbox_forms.snoozes(),
         "state": _state(found),
     }
     return render(request, "messaging/inbox_thread.html", context | more)
@@ -159,10 +161,12 @@ def _reopen(request: HttpRequest, found: Conversation) -> None:
 def _snooze(request: HttpRequest, found: Conversation) -> None:
     form = inbox_forms.SnoozeForm(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Choose until when it is to be out of sight."))
+        messages.error(request, form.wrong)
         return
     inbox.snooze(found, form.moment)
-    messages.success(request, _("The conversation with %s is out of sight until then.") % found.number)
+    values = {"number": found.number, "time": date_format(timezone.localtime(form.moment), "l, j F, H:i")}
+    said = _("The conversation with %(number)s is out of sight until %(time)s, or until they write again.")
+    messages.success(request, said % values)
 
 
 def _assign(request: HttpRequest, found: Conversation) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -15,7 +17,7 @@ from django.utils import timezone
 
 from contacts import optout
 from contacts.models import Contact
-from messaging import inbox, ledger
+from messaging import inbox, inbox_forms, ledger
 from messaging.ledger import Change
 from messaging.models import Campaign, Conversation, Message
 from providers.models import ProviderAccount
@@ -356,13 +358,47 @@ def test_a_strange_post_changes_nothing(action: str, main: ProviderAccount, clie
     assert conversation().version == before.version
 
 
-def test_snoozing_puts_it_aside(main: ProviderAccount, client: Client) -> None:
-    write(main)
-    for until in ("hour", "hours", "tomorrow", "monday"):
-        act(client, "snooze", until=until)
-        assert conversation().snoozed_until > timezone.now()  # type: ignore[operator]
+SNOOZES = {
+    # what is chosen, on a Wednesday at 15:00 in Tallinn: until when there, or what is wrong
+    "an hour": ({"until": "hour"}, "2027-01-20 16:00"),
+    "evening": ({"until": "evening"}, "2027-01-20 18:00"),
+    "tomorrow": ({"until": "tomorrow"}, "2027-01-21 09:00"),
+    "next week": ({"until": "week"}, "2027-01-25 09:00"),
+    "a time": ({"until": "chosen", "at": "2027-03-01T07:30"}, "2027-03-01 07:30"),
+    "a time that is over": ({"until": "chosen", "at": "2027-01-19T07:30"}, "This time is over."),
+    "no time": ({"until": "chosen"}, "This is not a date and time."),
+    "never": ({"until": "never"}, "Choose until when"),
+}
+
+
+@pytest.mark.parametrize("case", SNOOZES)
+def test_snoozing_puts_it_aside_until_a_time(case: str, main: ProviderAccount, client: Client) -> None:
+    values, until = SNOOZES[case]
+    with time_machine.travel("2027-01-20T13:00:00+00:00", tick=False):
+        write(main)
+        client.force_login(get_user_model().objects.get())  # the session is of another year
+        client.cookies["timezone"] = "Europe/Tallinn"
+        said = act(client, "snooze", **values)
+        found = conversation()
+        page = client.get(said["Location"]).text
+    if not until.startswith("20"):
+        assert found.snoozed_until is None and until in page
+        return
+    assert found.snoozed_until == datetime.fromisoformat(f"{until}+02:00")
+    assert "is out of sight until" in page and until[-5:] in page
+    assert "End the snooze" in (page := text_of(client, at())) and ">Close<" in page.replace("</svg>", ">")
     act(client, "reopen")
-    assert conversation().snoozed_until is None
+    assert conversation().snoozed_until is None and "End the snooze" not in text_of(client, at())
+
+
+def test_this_evening_is_offered_while_it_is_to_come() -> None:
+    with time_machine.travel("2027-01-20T17:30:00+00:00", tick=False):
+        assert "evening" in dict(inbox_forms.snoozes())
+    with time_machine.travel("2027-01-20T17:50:00+00:00", tick=False):
+        assert "evening" not in dict(inbox_forms.snoozes())
+        assert inbox_forms.SnoozeForm({"until": "evening"}).is_valid()
+    with time_machine.travel("2027-01-20T18:00:00+00:00", tick=False):
+        assert not inbox_forms.SnoozeForm({"until": "evening"}).is_valid()
 
 
 # --- Cost --------------------------------------------------------------------------------------------------
