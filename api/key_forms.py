@@ -30,7 +30,7 @@ NEEDS: Mapping[str, str] = {
 }
 """Scope to the permission that one must have to give it."""
 MANAGE = "api.change_apikey"
-ROUTE = "route:"
+FIRST, ROUTE = "first", "route:"
 
 
 class NetworksField(forms.CharField):
@@ -47,9 +47,12 @@ class NetworksField(forms.CharField):
 
 
 class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
-    """``through``: empty, the id of an account, or ``route:ID``."""
+    """``through``: ``first``, the id of an account, or ``route:ID``."""
 
-    through = forms.ChoiceField(label=gettext_lazy("Sends through"), required=False)
+    through = forms.ChoiceField(
+        label=gettext_lazy("Sends through"),
+        error_messages={"invalid_choice": gettext_lazy("This account or route is gone. Choose another one.")},
+    )
     accounts = forms.MultipleChoiceField(
         label=gettext_lazy("Accounts that it may use"),
         required=False,
@@ -102,6 +105,7 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not sub
             for scope in Scope
             if by.has_perm(NEEDS[scope]) or (stored and scope in self.instance.scopes)
         ]
+        self.initial.setdefault("scopes", self.instance.scopes)
         if not (by.has_perm(NEEDS[Scope.READ]) or (stored and self.instance.reads_all)):
             del self.fields["reads_all"]
         self._offer_accounts(stored)
@@ -116,10 +120,10 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not sub
         routes = [(f"{ROUTE}{pk}", name) for pk, name in Route.objects.values_list("pk", "name")]
         groups = [(_("Routes"), routes)] if routes else []
         groups += [(_("Accounts"), named)] if named else []
-        self.fields["through"].choices = [("", _("The first account that is switched on")), *groups]
+        self.fields["through"].choices = [(FIRST, _("The first account that is switched on")), *groups]
         self.fields["accounts"].choices = named
         route = f"{ROUTE}{self.instance.route_id}" if self.instance.route_id else ""
-        self.initial["through"] = route or str(self.instance.account_id or "")
+        self.initial["through"] = route or str(self.instance.account_id or FIRST)
         chosen = self.instance.accounts.values_list("pk", flat=True) if stored else ()
         self.initial["accounts"] = [str(pk) for pk in chosen]
 
@@ -133,11 +137,11 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not sub
     def clean(self) -> dict[str, Any]:
         """``account`` and ``route`` are those of ``through`` then."""
         data: dict[str, Any] = super().clean() or self.cleaned_data
-        through, allowed = data.get("through", ""), data.get("accounts") or []
+        through, allowed = data.get("through", FIRST), data.get("accounts") or []
         route = through.removeprefix(ROUTE) if through.startswith(ROUTE) else ""
-        self.instance.route_id = int(route) if route else None
-        self.instance.account_id = int(through) if through and not route else None
-        if self.instance.account_id and allowed and through not in allowed:
+        account = "" if route or through == FIRST else through
+        self.instance.route_id, self.instance.account_id = int(route or 0) or None, int(account or 0) or None
+        if account and allowed and account not in allowed:
             self.add_error("accounts", _("It sends through an account that it may not use. Check that one too."))
         return data
 

@@ -29,7 +29,7 @@ from .models import ApiKey, Scope
 # State of a key to its tone, icon and word.
 LOOKS: Mapping[str, tuple[str, str, Promise]] = {
     "active": ("ok", "circle-check", gettext_lazy("Works")),
-    "rotating": ("info", "refresh-cw", gettext_lazy("Works, the old one too")),
+    "rotating": ("info", "refresh-cw", gettext_lazy("Rotating")),
     "disabled": ("quiet", "pause", gettext_lazy("Disabled")),
     "ownerless": ("warn", "user-x", gettext_lazy("Owner is inactive")),
     "expired": ("warn", "timer-off", gettext_lazy("Expired")),
