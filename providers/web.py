@@ -13,14 +13,18 @@ BODY_LIMIT = 8 * 1024 * 1024  # bytes
 FIELDS = 1_000  # parameters in a query
 
 
+class Unreadable(ValueError):
+    """The request is too long or broken off; says which, in a sentence."""
+
+
 def read(request: HttpRequest, path: str) -> Request:
-    """``path`` as in Request. Raises ValueError with a sentence for what is too long or broken off."""
+    """``path`` as in Request. Raises Unreadable."""
     try:
         body = request.read(BODY_LIMIT + 1)
     except UnreadablePostError as error:
-        raise ValueError("The request broke off.") from error
+        raise Unreadable("The request broke off.") from error
     if len(body) > BODY_LIMIT:
-        raise ValueError("The body is longer than 8 MB.")
+        raise Unreadable("The body is longer than 8 MB.")
     query = request.META.get("QUERY_STRING", "")
     return Request(request.method or "GET", path, _pairs(query) if query else (), _headers(request), body)
 
@@ -30,9 +34,12 @@ def respond(reply: Reply) -> HttpResponse:
 
 
 def _pairs(query: str) -> tuple[tuple[str, str], ...]:
-    """Names and values by UTF-8, whatever bytes came. Raises ValueError for too many."""
+    """Names and values by UTF-8, whatever bytes came. Raises Unreadable."""
     text = query.encode("latin-1", "replace").decode(errors="replace")
-    return tuple(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=FIELDS))
+    try:
+        return tuple(parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=FIELDS))
+    except ValueError as error:
+        raise Unreadable("There are too many parameters in the URL.") from error
 
 
 def _headers(request: HttpRequest) -> dict[str, str]:

@@ -17,11 +17,11 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_GET, require_POST
 
-from providers import registry, wire
+from providers import registry, web, wire
 from providers.errors import KeyRefused
 from providers.types import Rate
 
-from . import phones, views
+from . import phones
 from .accounts import open_account
 from .models import Account, Message
 from .sending import plain, received
@@ -51,7 +51,7 @@ def _control(work: Control) -> Callable[[HttpRequest], HttpResponse]:
 
 
 def _values(request: HttpRequest) -> Values:
-    asked = views.read(request, request.path)
+    asked = web.read(request, request.path)
     values = dict(asked.query) if request.method == "GET" else wire.load_json(asked.body)
     if not isinstance(values, dict):
         raise ValueError("Send a JSON object.")

@@ -27,6 +27,7 @@ urlpatterns = [
     path("", include("devices.urls")),
     path("", include("providers.urls")),
     path("", include("api.page_urls")),
+    path("", include("api.urls")),
 ]
 if settings.SMSDASH_DEMO:
     urlpatterns.append(path("sandbox/", include("sandbox.urls")))

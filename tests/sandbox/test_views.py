@@ -8,7 +8,7 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from providers import errors, registry
+from providers import errors, registry, web
 from providers.base import Adapter
 from providers.types import (
     Feature,
@@ -23,7 +23,6 @@ from providers.types import (
     SendUssd,
     Status,
 )
-from sandbox import views
 from sandbox.models import Account, Message
 
 from .base import KEY, account, adapter, to
@@ -175,7 +174,7 @@ def test_an_unknown_kind_is_not_found() -> None:
 
 
 def test_a_body_over_8_mb_is_refused() -> None:
-    response = Client().generic("POST", "/sandbox/smsprovider/v1/messages", b"x" * (views.BODY_LIMIT + 1))
+    response = Client().generic("POST", "/sandbox/smsprovider/v1/messages", b"x" * (web.BODY_LIMIT + 1))
     assert (response.status_code, response.content) == (400, b"The body is longer than 8 MB.")
 
 
