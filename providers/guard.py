@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -161,7 +162,10 @@ class _Guarded(HTTPConnection):
             self._dns_host = name
 
     def _first(self, addresses: list[str]) -> socket.socket:
+        watch = _current.watch
         for address in addresses[:-1]:
+            if watch and watch.late.is_set():
+                break
             self._dns_host = address
             with suppress(NewConnectionError, ConnectTimeoutError):
                 return super()._new_conn()
@@ -169,11 +173,13 @@ class _Guarded(HTTPConnection):
         return super()._new_conn()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        if watch := getattr(_current, "watch", None):
+        watch = _current.watch
+        if watch:
             watch.connection = self
         super().request(*args, **kwargs)
         if watch:  # a connection lets its socket go when the answer says that it is the last one
             watch.sock = self.sock
+            watch.check()
 
 
 class _GuardedTLS(_Guarded, HTTPSConnection):
@@ -205,6 +211,7 @@ class Session(requests.Session):
         super().__init__()
         self.trust_env = False  # no proxy: it would look names up itself
         self.headers["accept-encoding"] = "identity"
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = _Adapter(_allowed(), pool)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
@@ -274,6 +281,11 @@ class _Watch:
     connection: HTTPConnection | None = None
     sock: socket.socket | None = None
     late: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """The time may have been over before there was anything to cut."""
+        if self.late.is_set():
+            self.cut()
 
     def cut(self) -> None:
         self.late.set()

@@ -24,6 +24,7 @@ from types import FrameType
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connection
 
+from api import clock as programs
 from messaging import clock, wakeup
 from messaging.models import Worker
 
@@ -145,12 +146,13 @@ class Supervisor:
         child.start()
 
     def _keep_time(self) -> None:
-        """Our clock's tick, the beat, and the judgement on the workers. A database that is away is waited for."""
+        """The ticks, the beat, and the judgement on the workers. A database that is away is waited for."""
         if not settings.SMSDASH_WORKERS:
             return
         try:
             close_old_connections()
             clock.tick()
+            programs.tick()
             self._watch_workers()
         except DatabaseError as error:
             log.error("The database does not answer: %s", error)
