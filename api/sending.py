@@ -17,8 +17,8 @@ from messaging.segments import measure
 from providers import errors
 from providers.types import Credits, Outcome, Outgoing, Problem, Send, SendResult, Status
 
-from . import access, addressing, gateway_phones, terms
-from .models import ApiKey, Scope
+from . import access, gateway_phones, terms, webhooks
+from .models import Addressed, ApiKey, Scope
 from .terms import Way
 
 AT_ONCE = 20_000  # people of a list whose messages are made in the request; of a longer one, in the background
@@ -29,8 +29,9 @@ _OPTED_OUT = Problem(errors.OptedOut.default_code, errors.OptedOut.default_text)
 def send(key: ApiKey, op: Send) -> SendResult:
     """Accept messages; an outcome for each, in their order, with its id, or with the reason why it was refused alone.
 
-    The same text twice to a number is one message. Those to a list are answered with an outcome for each row that was
-    made. Raises ProviderError when nothing was taken.
+    Two that say the same to a number are two messages: the seed's own program writes such, and so does another smsdash
+    that has us as its provider. Those to a list are answered with an outcome for each row that was made. Raises
+    ProviderError when nothing was taken.
     """
     access.need(key, Scope.SEND)
     way = terms.way_of(key, op)
@@ -41,28 +42,31 @@ def send(key: ApiKey, op: Send) -> SendResult:
     if to:
         op = replace(op, messages=_members(op.messages[0], to))
     refused = terms.refused(op.messages, way)
-    messages = list(dict.fromkeys(m for m in op.messages if m.number not in refused))
-    if not messages:
+    good = {place: m for place, m in enumerate(op.messages) if m.number not in refused}
+    if not good:
         raise errors.InvalidNumber(next(iter(refused.values())).text)
     spent = Spent(key)
-    order = _order(key, op, way, messages, spent, to)
+    order = _order(key, op, way, list(good.values()), spent, to)
     try:
         accepted = accepting.accept(order)
     except routes.NoMember as error:
         raise errors.Unavailable("The route of this API key has no account. Add one to it.") from error
-    rows = dict(zip(messages, accepted.rows, strict=True))
+    rows = dict(zip(good, accepted.rows, strict=True))
     tell = Teller(accepted.token.hex, accepted.rows)
-    outcomes = (tell(m, rows[m]) if m in rows else failed(m, refused[m.number]) for m in op.messages)
+    outcomes = (
+        tell(m, rows[place]) if place in rows else failed(m, refused[m.number]) for place, m in enumerate(op.messages)
+    )
     return SendResult(tuple(outcomes), spent.left, spent.parts)
 
 
 def _order(
     key: ApiKey, op: Send, way: Way, messages: Sequence[Outgoing], spent: Spent, to: ContactList | None
 ) -> Order:
-    address = addressing.addressed(key, op.callback_url)
+    webhook = webhooks.for_request(key, op.callback_url) if op.callback_url else None
 
     def stored(campaign_id: int) -> None:
-        address(campaign_id)
+        if webhook:
+            Addressed.objects.create(campaign_id=campaign_id, webhook=webhook)
         if to:
             Campaign.lists.through.objects.create(campaign_id=campaign_id, contactlist=to)
 

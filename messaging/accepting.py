@@ -46,7 +46,7 @@ _MESSAGES = Lean(
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """``messages``: clean numbers, each with the same text once. ``route``: ``account`` is then any of its accounts.
+    """``messages``: with clean numbers, no object twice. ``route``: ``account`` is then any of its accounts.
 
     ``due_at`` None: now. ``charge`` is called in the transaction with the parts of the messages that are kept, and may
     refuse them with a ProviderError before it has written anything; ``stored`` with the id of the campaign.
