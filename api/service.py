@@ -26,8 +26,8 @@ from providers.types import (
     WebhookInfo,
 )
 
-from . import access, gateway, sending
-from .models import ApiKey, Scope, Webhook
+from . import access, gateway, sending, webhooks
+from .models import ApiKey, Scope
 
 
 def account(key: ApiKey, op: GetAccount) -> AccountInfo:
@@ -42,7 +42,10 @@ def account(key: ApiKey, op: GetAccount) -> AccountInfo:
 
 
 def register_webhook(key: ApiKey, op: RegisterWebhook) -> WebhookInfo:
-    raise NotImplementedError
+    """For the reports of the key's own messages; no events are all that the wire has words for."""
+    access.need(key, Scope.SEND)
+    row = webhooks.register(key, op.url, op.events)
+    return WebhookInfo(str(row.pk), row.url, tuple(row.events), str(row.sealed["secret"]))
 
 
 HANDLERS: Mapping[type[Operation], Callable[[ApiKey, Any], Result]] = {

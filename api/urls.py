@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import re
 
-from django.urls import URLPattern, re_path
+from django.urls import re_path
 
 from providers import registry
 
 from . import compat
 
+_SERVED = [
+    (kind, kind.adapter.base_url_ends + path) for kind in registry.kinds().values() for path in kind.dialect.paths
+]
+BEGINNINGS = tuple(beginning for _kind, beginning in _SERVED)
 
-def _patterns() -> list[URLPattern]:
-    """What ends in a slash serves everything that begins so."""
-    return [
-        re_path(f"^{re.escape(beginning)}" + ("" if path.endswith("/") else "$"), compat.wire, {"kind": kind.slug})
-        for kind in registry.kinds().values()
-        for path in kind.dialect.paths
-        if (beginning := (kind.adapter.base_url_ends + path).lstrip("/"))
-    ]
-
-
-urlpatterns = _patterns()
+urlpatterns = [
+    re_path(f"^{re.escape(path[1:])}" + ("" if path.endswith("/") else "$"), compat.wire, {"kind": kind.slug})
+    for kind, path in _SERVED
+]

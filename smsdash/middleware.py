@@ -14,9 +14,11 @@ from django.shortcuts import resolve_url
 from django.urls import get_resolver
 from django.utils import timezone, translation
 
+import api.urls
+
 Next = Callable[[HttpRequest], HttpResponse]
 
-FOR_PROGRAMS = ("/callbacks/",)  # what these paths begin with is called by programs only
+FOR_PROGRAMS = ("/callbacks/", *api.urls.BEGINNINGS)  # what these paths begin with is called by programs only
 
 
 def straight_to_programs(get_response: Next) -> Next:

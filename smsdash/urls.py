@@ -21,13 +21,13 @@ urlpatterns = [
     path("login/account/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("callbacks/<str:token>/", callback, name="callbacks"),
+    path("", include("api.urls")),
     path("", views.overview, name="overview"),
     path("", include("messaging.urls")),
     path("", include("contacts.urls")),
     path("", include("devices.urls")),
     path("", include("providers.urls")),
     path("", include("api.page_urls")),
-    path("", include("api.urls")),
 ]
 if settings.SMSDASH_DEMO:
     urlpatterns.append(path("sandbox/", include("sandbox.urls")))
