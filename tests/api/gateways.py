@@ -34,5 +34,15 @@ def shelf(name: str = "Shelf", **values: Any) -> ProviderAccount:
     return row
 
 
+def seeds_phones() -> ProviderAccount:
+    """The phones of the seed's examples, by its ids: 1, 2 and 8, each with two SIMs. Another account is older."""
+    account("Other", "smsprovider")
+    row = account("Shelf", "smsgateway")
+    for pk in (1, 2, 8):
+        phone(row, f"p{pk}", 0, 1, pk=pk, name=f"Phone {pk}", primary=pk == 1)
+    Sim.objects.filter(device=2, slot=0).update(label="Blue Mobile", number="+15550100201")
+    return row
+
+
 def phones(of: ProviderAccount) -> list[Device]:
     return list(Device.objects.filter(account=of).order_by("pk"))
