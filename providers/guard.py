@@ -257,6 +257,7 @@ def exchange(
 ) -> Answer:
     """One request and its answer, the first ``limit`` bytes of it, within ``longest`` seconds. Raises Refused, or
     Failed when no answer came."""
+    _parts(url)
     try:
         with (
             _watched(longest),
