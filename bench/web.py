@@ -15,7 +15,7 @@ import requests
 from smsdash import supervisor
 
 NOTHING = "/callbacks/nothing"
-CLIENTS = 8  # connections
+CLIENTS = 16  # connections, as many as the server has threads
 JSON = {"content-type": "application/json"}
 
 

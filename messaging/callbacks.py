@@ -20,7 +20,7 @@ from providers.base import Adapter
 from providers.models import ProviderAccount
 from providers.types import Event, Request
 
-from . import posted, wakeup
+from . import keeping, wakeup
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _take(token: str, door: Door, post: Request) -> None:
     """Store a post that reads well. What was remembered of the account may be old: then once more, as it is now."""
     for _ in range(TRIES):
         try:
-            if posted.keep(door.account, post, door.read(post)):
+            if keeping.keep(door.account, post, door.read(post)):
                 wakeup.ring()
                 return
             door = _look_up(token)

@@ -1,4 +1,4 @@
-"""What was posted to callbacks, from the moment it is stored to the moment it is worked on and gone.
+"""What was posted to callbacks, from the moment it is stored (keeping.py) to the moment it is worked on and gone.
 
 A post goes away in the transaction that applies what it says, so a kill at any moment loses none. It may be worked on
 twice: nothing that it says counts twice. Posts of one account are worked on by one worker at a time, in their order,
@@ -8,7 +8,6 @@ operators (report_views.py); the others do not wait for it.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -39,19 +38,6 @@ LONGEST = 3_600
 BREATH = 0.02  # seconds between two transactions, in which others get to the database
 WORKING = 0x504F  # the number of the locks, in PostgreSQL
 
-_KEEP = """
-INSERT INTO messaging_posted (account_id, urgent, at, method, query, headers, body, tries, next_at, error)
-SELECT id, {flag}, {time}, %s, {json}, {json}, {bytes}, 0, {time}, '' FROM providers_provideraccount
-WHERE id = %s AND updated_at = %s
-"""
-_TYPES = {
-    "postgresql": {"flag": "%s::boolean", "time": "%s::timestamptz", "json": "%s::jsonb", "bytes": "%s::bytea"},
-    "sqlite": {"flag": "%s", "time": "%s", "json": "%s", "bytes": "%s"},
-}
-
-
-_STATEMENT = {vendor: _KEEP.format(**types) for vendor, types in _TYPES.items()}
-
 
 class Post(NamedTuple):
     """A stored post and what it says."""
@@ -59,21 +45,6 @@ class Post(NamedTuple):
     row: Posted
     request: Request
     events: tuple[Event, ...]
-
-
-# --- Storing -----------------------------------------------------------------------------------------------
-
-
-def keep(account: ProviderAccount, post: Request, events: Sequence[Event]) -> bool:
-    """Store a post that says ``events``. False: the account is not as we know it any more, or gone."""
-    if not events:
-        return True
-    moment = connection.ops.adapt_datetimefield_value
-    now, urgent = moment(timezone.now()), any(not isinstance(event, Report) for event in events)
-    values = [urgent, now, post.method, json.dumps(post.query), json.dumps(dict(post.headers)), post.body, now]
-    with connection.cursor() as cursor:
-        cursor.execute(_STATEMENT[connection.vendor], [*values, account.pk, moment(account.updated_at)])
-        return bool(cursor.rowcount)
 
 
 # --- Working on it -----------------------------------------------------------------------------------------
