@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -49,3 +50,9 @@ def paused(row: Device | Sim) -> str:
     if not row.paused_by:
         return _("It is paused: what is meant for it waits.")
     return _("%(person)s paused it: what is meant for it waits.") % {"person": row.paused_by}
+
+
+def set_paused(row: Device | Sim, paused: bool, by: str) -> None:
+    """Nothing goes out through it any more, or it sends again. Who paused it first stays written down."""
+    values = {"paused_at": timezone.now(), "paused_by": by[:150]} if paused else {"paused_at": None, "paused_by": ""}
+    type(row)._default_manager.filter(pk=row.pk, paused_at__isnull=paused).update(**values)

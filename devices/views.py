@@ -7,10 +7,8 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
@@ -18,7 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from providers.models import ProviderAccount
 from providers.types import Feature
 
-from . import balances, cards, tasks
+from . import balances, cards, standing, tasks
 from .forms import PhoneForm, SimForm
 from .models import Device, Sim, UssdRequest
 
@@ -101,11 +99,8 @@ def switch_sim(request: HttpRequest, pk: int, paused: bool) -> HttpResponse:
     return redirect("devices-device", row.device_id)
 
 
-def _set_pause(request: HttpRequest, row: Model, paused: bool) -> None:
-    values: dict[str, Any] = {"paused_at": None, "paused_by": ""}
-    if paused:
-        values = {"paused_at": timezone.now(), "paused_by": request.user.get_username()}
-    type(row)._default_manager.filter(pk=row.pk, paused_at__isnull=paused).update(**values)
+def _set_pause(request: HttpRequest, row: Device | Sim, paused: bool) -> None:
+    standing.set_paused(row, paused, request.user.get_username())
     said = _("%s is paused within seconds. What is meant for it waits.") if paused else _("%s sends again.")
     messages.success(request, said % row)
 

@@ -157,9 +157,11 @@ def left_out(skipped: Mapping[str, int]) -> str:
 
 
 def start(name: str, filters: Filters, values: Mapping[str, Any], user: Any, token: str) -> BulkAction:
-    """Act on all messages of a filter that there are now. The same ``token`` twice is the same action."""
+    """Act on all messages of a filter that there are now. The same ``token`` twice is the same action; ``user`` None: a
+    program asks, whose requests somebody else keeps apart."""
     with transaction.atomic():
-        get_user_model().objects.select_for_update().get(pk=user.pk)  # a second click waits for the first
+        if user:
+            get_user_model().objects.select_for_update().get(pk=user.pk)  # a second click waits for the first
         known = BulkAction.objects.filter(created_by=user, values__token=token).first()
         if known:
             return known

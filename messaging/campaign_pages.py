@@ -33,6 +33,7 @@ RUNNING = 5  # campaigns that the overview shows
 RECENT = 500  # campaigns among which it looks for those
 OVER = frozenset({"finished", "canceled"})
 UNKNOWN_END = WAITING | {Status.UNCERTAIN}
+_ALL = Q()
 
 STATES: Mapping[str, str | Promise] = {
     "sending": _("Under way"),
@@ -129,18 +130,25 @@ def _going_back(filters: Filters) -> Page:
     )
 
 
-def _read(filters: Filters, order: str) -> tuple[list[Campaign], int | None]:
-    """The next campaigns in an order, and the id to go on from (None: there are no more)."""
+def older(filters: Filters, limit: int, within: Q) -> tuple[list[Shown], int | None]:
+    """The next ``limit`` campaigns of a filter for which ``within`` holds too, and the id to go on before (None: there
+    are no more)."""
+    found, edge = _read(filters, "-pk", limit, within)
+    return standing(found), edge
+
+
+def _read(filters: Filters, order: str, n: int = PAGE, within: Q = _ALL) -> tuple[list[Campaign], int | None]:
+    """The next ``n`` campaigns in an order, and the id to go on from (None: there are no more)."""
     rows = Campaign.objects.filter(IS_CAMPAIGN).order_by(order)
     if filters.before is not None:
         rows = rows.filter(pk__lt=filters.before)
     if filters.after is not None:
         rows = rows.filter(pk__gt=filters.after)
-    end = rows.values_list("pk", flat=True)[SCAN - 1 : SCAN].first() if filters.any else None
+    end = rows.values_list("pk", flat=True)[SCAN - 1 : SCAN].first() if filters.any or within else None
     if end is not None:
         rows = rows.filter(**{"pk__gte" if order == "-pk" else "pk__lte": end})
-    found = list(_drawn(rows.filter(_sought(filters)))[: PAGE + 1])
-    return (found[:PAGE], found[PAGE - 1].pk) if len(found) > PAGE else (found, end)
+    found = list(_drawn(rows.filter(within, _sought(filters)))[: n + 1])
+    return (found[:n], found[n - 1].pk) if len(found) > n else (found, end)
 
 
 def _drawn(rows: QuerySet[Campaign]) -> QuerySet[Campaign]:

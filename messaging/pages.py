@@ -74,7 +74,13 @@ def _read(filters: Filters, order: str) -> tuple[list[Message], int | None, bool
 def ids(filters: Filters, statuses: Collection[str], below: int, limit: int) -> tuple[list[int], int | None]:
     """The newest ``limit`` messages of a filter that are in one of the statuses and have a smaller id than ``below``,
     and the id to go on below (None: there are no more)."""
-    rows, end = _next(replace(filters, before=below, after=None), filters.statuses & set(statuses), "-pk", limit + 1)
+    statuses = filters.statuses & set(statuses)
+    return ids_of(_parts(replace(filters, before=below, after=None), statuses), filters.sought, limit)
+
+
+def ids_of(parts: Sequence[Part], sought: Q, limit: int) -> tuple[list[int], int | None]:
+    """The same of the rows of all parts for which ``sought`` holds; see ``newest``."""
+    rows, end = _found(parts, sought, "-pk", limit + 1)
     found = list(rows.values_list("pk", flat=True))
     return (found[:limit], found[limit - 1]) if len(found) > limit else (found, end)
 
@@ -111,19 +117,26 @@ class Part:
 
 
 def _parts(filters: Filters, statuses: frozenset[str]) -> list[Part]:
-    rows = filters.rows()
-    if filters.number:
-        prefixes = search.prefixes(filters.number)
-        found = Message.objects.filter(_begins("number", prefixes)).values("pk")[: FEW + 1]
-        if found.aggregate(n=Count("pk"))["n"] <= FEW:
-            return [Part(_narrowed(rows.filter(pk__in=found), filters.account, statuses))]
-        rows = rows.annotate(spelled=Concat("number", Value(""))).filter(_begins("spelled", prefixes))
+    rows, few = of_number(filters.rows(), filters.number)
+    if few:
+        return [Part(_narrowed(rows, filters.account, statuses))]
     if not filters.account and statuses == ALL:
         return [Part(rows)]
     pairs = _pairs(filters.account, statuses)
     if len(pairs) > MOST or _is_shorter(filters.campaign, pairs):
         return [Part(_narrowed(rows, filters.account, statuses))]
     return [Part(rows.filter(account_id=account, status=status), n) for account, status, n in pairs]
+
+
+def of_number(rows: QuerySet[Message], number: str) -> tuple[QuerySet[Message], bool]:
+    """Those whose number begins so (empty: all), and whether these are few that an index finds."""
+    if not number:
+        return rows, False
+    prefixes = search.prefixes(number)
+    found = Message.objects.filter(_begins("number", prefixes)).values("pk")[: FEW + 1]
+    if found.aggregate(n=Count("pk"))["n"] <= FEW:
+        return rows.filter(pk__in=found), True
+    return rows.annotate(spelled=Concat("number", Value(""))).filter(_begins("spelled", prefixes)), False
 
 
 def _pairs(account: int | None, statuses: frozenset[str]) -> list[tuple[int, str, int]]:

@@ -105,6 +105,6 @@ def _approval(draft: Draft) -> Approval | None:
     if not campaigns.needs_approval(draft):
         return None
     people = get_user_model().objects.with_perm(APPROVE, backend="django.contrib.auth.backends.ModelBackend")
-    others = people.exclude(pk=draft.user.pk).order_by("username")
+    others = people.exclude(pk=draft.user.pk if draft.user else None).order_by("username")
     names = list(others.values_list("username", flat=True)[:NAMED])
     return Approval(settings.SMSDASH_APPROVAL_ABOVE, names)

@@ -21,6 +21,7 @@ urlpatterns = [
     path("login/account/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("callbacks/<str:token>/", callback, name="callbacks"),
+    path("v1/", include("api.v1.urls")),
     path("", include("api.urls")),
     path("", views.overview, name="overview"),
     path("", include("messaging.urls")),

@@ -1,0 +1,51 @@
+"""The paths of /v1: its description, and behind the door everything else."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import URLPattern, path
+from ninja.operation import Operation
+
+from . import docs, wires
+from .api import api
+from .door import View, door, nothing
+
+
+def _patterns() -> list[URLPattern]:
+    """One for each path, whichever routers its methods come from; fixed words before variables."""
+    routes: dict[str, dict[str, Operation]] = defaultdict(dict)
+    for bound in api._get_bound_routers():
+        for route, view in bound.path_operations.items():
+            routes[route] |= {method: operation for operation in view.operations for method in operation.methods}
+    return [_pattern(route, routes[route]) for route in sorted(routes, key=_variables)]
+
+
+def _variables(route: str) -> list[bool]:
+    return [part.startswith("{") for part in route.split("/")]
+
+
+def _pattern(route: str, operations: Mapping[str, Operation]) -> URLPattern:
+    past = {method for method in operations if (method, route) in wires.OPERATIONS}
+    return path(re.sub(r"{(\w+)}", r"<str:\1>", route.lstrip("/")), door(_view(operations), past))
+
+
+def _view(operations: Mapping[str, Operation]) -> View:
+    def view(request: HttpRequest, **parts: Any) -> HttpResponse:
+        operation = operations.get(request.method or "")
+        return operation.run(request, **parts) if operation else HttpResponseNotAllowed(sorted(operations))
+
+    return view
+
+
+urlpatterns = [
+    path("docs", docs.page, name="v1-docs"),
+    path("openapi.json", docs.openapi, name="v1-openapi"),
+    *_patterns(),
+    path("<path:rest>", door(nothing)),
+    path("", door(nothing)),
+]
