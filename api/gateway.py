@@ -20,7 +20,9 @@ from messaging import ledger, log, pages, parking
 from messaging import resend as resending
 from messaging.models import Campaign, Message, Tally
 from messaging.pages import Part
+from messaging.resend import Resent
 from providers import errors
+from providers.models import ProviderAccount
 from providers.phones.bodies import USER
 from providers.types import MessageInfo, MessageType, Problem, ReadMessages, Resend, Status
 from providers.wire import MAX_RECIPIENTS
@@ -69,14 +71,22 @@ def resend(key: ApiKey, op: Resend) -> tuple[MessageInfo, ...]:
         raise errors.NotFound("There is no message to send again.")
     if len(found) > MAX_RECIPIENTS:
         raise errors.InvalidRequest(f"More than {MAX_RECIPIENTS:,} messages match. Narrow them down by their time.")
+    done = resend_these(key, found, again=bool(op.id))
+    if not done.made:
+        raise errors.Rejected(_why_none(done.skipped))
+    return message_infos(list(Message.objects.filter(pk__in=done.made).order_by("pk")))
+
+
+def resend_these(
+    key: ApiKey, ids: Iterable[int], through: ProviderAccount | None = None, again: bool = False
+) -> Resent:
+    """As messages of the key, which pays for them. ``through`` and ``again``: see resend.run. Raises NoCredits."""
     with ledger.together():
-        done = resending.run(found, f"API key {key}", again=bool(op.id))
+        done = resending.run(ids, f"API key {key}", through, again)
         made = Message.objects.filter(pk__in=done.made)
         made.exclude(client=key.pk).update(client=key.pk)
         access.spend(key, made.aggregate(parts=Sum("segments"))["parts"] or 0)
-    if not done.made:
-        raise errors.Rejected(_why_none(done.skipped))
-    return message_infos(list(made.order_by("pk")))
+    return done
 
 
 def _why_none(skipped: Counter[str]) -> str:

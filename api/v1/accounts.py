@@ -16,9 +16,9 @@ from . import reading
 from .caller import ANY, READ
 from .door import Call
 from .errors import answers, missing
-from .schemas import Id, Number, Page, Paging, Time, page
+from .schemas import Id, Next, Number, Paging, Time, page
 
-router = Router(auth=READ, tags=["Accounts"])
+router = Router(by_alias=True, auth=READ, tags=["Accounts"])
 
 
 class Health(Schema):
@@ -49,8 +49,9 @@ class AccountOut(Schema):
     waiting: int = Field(description="Messages that have not left.")
 
 
-class AccountPage(Page):
+class AccountPage(Schema):
     accounts: list[AccountOut]
+    next: Next
 
 
 class KeyOut(Schema):

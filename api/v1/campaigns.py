@@ -24,9 +24,9 @@ from .caller import READ, SEND, Caller
 from .door import Call
 from .drafting import CampaignIn
 from .errors import Conflict, answers, missing
-from .schemas import Body, Id, Number, Page, Paging, Time, page
+from .schemas import Body, Done, Id, Next, Number, Paging, Time, page
 
-router = Router(tags=["Campaigns"], auth=READ)
+router = Router(by_alias=True, tags=["Campaigns"], auth=READ)
 
 StateWord = Literal["approval", "held", "scheduled", "preparing", "sending", "paused", "finished", "canceled"]
 StateFilter = Literal["sending", "approval", "paused", "finished", "canceled"]
@@ -82,12 +82,12 @@ class CampaignDetail(CampaignOut):
     expires_at: Time | None
 
 
-class CampaignPage(Page):
+class CampaignPage(Schema):
     campaigns: list[CampaignOut]
+    next: Next
 
 
-class Made(CampaignDetail):
-    success: bool = True
+class CampaignMade(CampaignDetail, Done):
     credits_used: int | None = Field(description="Of the budget of this key; null: it has none.")
     credits_remaining: int | None
 
@@ -139,7 +139,7 @@ def listed(request: Call, asked: Query[Asked]) -> Any:
     return page("campaigns", [_written(row) for row in rows], edge)
 
 
-@router.post("/campaigns", response=answers(Made, 201), auth=SEND, summary="Send a campaign")
+@router.post("/campaigns", response=answers(CampaignMade, 201), auth=SEND, summary="Send a campaign")
 def send(request: Call, asked: CampaignIn) -> Any:
     """To numbers, to lists (scope `contacts`), or to both; each person gets it once, and nobody who opted out.
 

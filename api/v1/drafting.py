@@ -86,7 +86,7 @@ def form(key: ApiKey, asked: CampaignIn) -> Compose:
     if not found.is_valid():
         wrong_numbers = "numbers" in found.errors and bool(found.recipients.rejected)
         kind = errors.InvalidNumber if wrong_numbers else errors.InvalidRequest
-        raise kind(sentences(found))
+        raise kind(sentences(found, NAMES))
     return found
 
 
@@ -100,10 +100,10 @@ def draft(key: ApiKey, asked: CampaignIn, form: Compose) -> Draft:
     return replace(written, devices=choice.write())
 
 
-def sentences(form: BaseForm) -> str:
-    """What the form complains of, with the names that a request has."""
+def sentences(form: BaseForm, names: Mapping[str, str] = {}) -> str:  # noqa: B006 - nobody changes it
+    """What the form complains of, with the ``names`` that a request has, where they differ."""
     said = [
-        f"“{NAMES.get(name, name)}”: {sentence}" if name != "__all__" else str(sentence)
+        f"“{names.get(name, name)}”: {sentence}" if name != "__all__" else str(sentence)
         for name, found in form.errors.items()
         for sentence in found
     ]

@@ -16,9 +16,9 @@ from . import reading
 from .caller import READ
 from .door import Call
 from .errors import Conflict, answers, missing
-from .schemas import Body, Done, Id, Page, Paging, Time, page
+from .schemas import Body, Done, Id, Next, Paging, Time, page
 
-router = Router(auth=READ, tags=["Webhooks"])
+router = Router(by_alias=True, auth=READ, tags=["Webhooks"])
 
 Format = Literal["smsgateway", "smsprovider", "standard"]
 
@@ -28,7 +28,9 @@ class WebhookOut(Schema):
     url: str
     format: Format
     events: list[str]
-    for_requests: bool = Field(description="Made of the `callback_url` of requests; told of their messages alone.")
+    for_requests: bool = Field(
+        description="WebhookMade of the `callback_url` of requests; told of their messages alone."
+    )
     enabled: bool
     paused: bool
     paused_reason: str
@@ -36,8 +38,9 @@ class WebhookOut(Schema):
     created_at: Time
 
 
-class WebhookPage(Page):
+class WebhookPage(Schema):
     webhooks: list[WebhookOut]
+    next: Next
 
 
 class WebhookIn(Body):
@@ -45,8 +48,7 @@ class WebhookIn(Body):
     events: list[str] = Field([], max_length=50, description="Empty: all.", examples=[["message.delivered"]])
 
 
-class Made(WebhookOut):
-    success: bool = True
+class WebhookMade(WebhookOut, Done):
     secret: str = Field(description="What its deliveries are signed with. It is not shown again.")
 
 
@@ -74,8 +76,9 @@ class DeliveryDetail(DeliveryOut):
     tries: list[Tried]
 
 
-class DeliveryPage(Page):
+class DeliveryPage(Schema):
     deliveries: list[DeliveryOut]
+    next: Next
 
 
 class DeliveriesAsked(Paging):
@@ -93,7 +96,7 @@ def listed(request: Call, asked: Query[Paging]) -> Any:
     return page("webhooks", [_written(row) for row in rows], edge)
 
 
-@router.post("/webhooks/as/{format}", response=answers(Made, 201), summary="Register a webhook in a format")
+@router.post("/webhooks/as/{format}", response=answers(WebhookMade, 201), summary="Register a webhook in a format")
 def register(request: Call, format: Format, asked: WebhookIn) -> Any:
     """`standard`: Standard Webhooks. `smsgateway`: a form field, signed with the API key itself."""
     row = webhooks.register(request.key, asked.url, asked.events, format)
@@ -112,7 +115,7 @@ def delete(request: Call, webhook_id: str) -> Any:
     return {}
 
 
-@router.post("/webhooks/{webhook_id}/rotate", response=answers(Made), summary="Give a webhook a new secret")
+@router.post("/webhooks/{webhook_id}/rotate", response=answers(WebhookMade), summary="Give a webhook a new secret")
 def rotate(request: Call, webhook_id: str) -> Any:
     """The one before is no good any more."""
     row = _webhook(request, webhook_id)

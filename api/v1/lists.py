@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 from ninja import Query, Router, Schema
 from ninja.responses import Status
@@ -15,7 +14,6 @@ from contacts import consent, directory
 from contacts import lists as whole_lists
 from contacts.forms import ListForm
 from contacts.models import Contact, ContactList, How
-from contacts.numbers import NumberError, parse_number
 from messaging.log import read_id
 from providers import errors
 
@@ -24,9 +22,9 @@ from .caller import CONTACTS
 from .door import Call
 from .errors import Conflict, answers, missing
 from .people import ContactOut
-from .schemas import Body, Done, Id, Page, Paging, Time, page
+from .schemas import Body, Done, Id, Next, Paging, Time, page
 
-router = Router(tags=["Lists"], auth=CONTACTS)
+router = Router(by_alias=True, tags=["Lists"], auth=CONTACTS)
 MOST = 5_000  # numbers of one request
 
 
@@ -40,12 +38,13 @@ class ListOut(Schema):
     created_at: Time
 
 
-class Saved(ListOut):
-    success: bool = True
+class ListSaved(ListOut, Done):
+    """As it is now."""
 
 
-class ListPage(Page):
+class ListPage(Schema):
     lists: list[ListOut]
+    next: Next
 
 
 class ListIn(Body):
@@ -62,8 +61,9 @@ class Member(ContactOut):
     subscribed: bool
 
 
-class MemberPage(Page):
+class MemberPage(Schema):
     members: list[Member]
+    next: Next
 
 
 class Sought(Paging):
@@ -106,7 +106,7 @@ def listed(request: Call, asked: Query[Paging]) -> Any:
     return page("lists", [_written(row) for row in rows], edge)
 
 
-@router.post("/lists", response=answers(Saved, 201), summary="Make a list")
+@router.post("/lists", response=answers(ListSaved, 201), summary="Make a list")
 def add(request: Call, asked: ListIn) -> Any:
     return Status(201, _save(asked.model_dump(), ContactList()))
 
@@ -116,7 +116,7 @@ def get(request: Call, list_id: str) -> Any:
     return _written(_list(list_id))
 
 
-@router.patch("/lists/{list_id}", response=answers(Saved), summary="Rename or describe a list")
+@router.patch("/lists/{list_id}", response=answers(ListSaved), summary="Rename or describe a list")
 def change(request: Call, list_id: str, asked: ListChange) -> Any:
     row = _list(list_id)
     return _save({"name": row.name, "description": row.description, **asked.model_dump(exclude_none=True)}, row)
@@ -189,13 +189,7 @@ def _list(text: str) -> ContactList:
 
 def _numbers(texts: Sequence[str]) -> list[str]:
     """In E.164, each once. Raises InvalidNumber for the first that is none."""
-    found: dict[str, None] = {}
-    for text in texts:
-        try:
-            found[parse_number(text, settings.SMSDASH_DEFAULT_REGION).number] = None
-        except NumberError as error:
-            raise errors.InvalidNumber(f"“{text[:40]}”: {error}") from error
-    return sorted(found)
+    return sorted({people.number(text) for text in texts})
 
 
 def _ids(numbers: Sequence[str]) -> list[int]:

@@ -12,16 +12,17 @@ from pydantic import Field
 from messaging import bulk, parking, waiting
 from messaging.log import Filters, read_id
 from messaging.models import STATUSES, Message
+from providers.models import ProviderAccount
 from providers.types import Status
 
-from .. import access, gateway_phones
+from .. import access, gateway, gateway_phones
 from . import reading
-from .caller import READ, SEND
+from .caller import READ, SEND, Caller
 from .door import Call
 from .errors import answers, missing
-from .schemas import MOST_IDS, Body, Id, Number, Page, Paging, Time, page, pk
+from .schemas import MOST_IDS, Body, Id, Next, Number, Paging, Time, page
 
-router = Router(tags=["Messages"], auth=READ)
+router = Router(by_alias=True, tags=["Messages"], auth=READ)
 
 StatusWord = Literal[tuple(status for status, _label in STATUSES)]  # type: ignore[valid-type]
 
@@ -89,8 +90,9 @@ class MessageDetail(MessageOut):
     resent_as: list[Id]
 
 
-class MessagePage(Page):
+class MessagePage(Schema):
     messages: list[MessageOut]
+    next: Next
 
 
 class Log(Paging):
@@ -216,21 +218,27 @@ def act(request: Call, asked: Act) -> Any:
       took them. Sent again they may arrive twice.
     """
     ids = reading.changeable(request.key, asked.message_ids)
-    account = _through(request, asked.account_id)
+    if asked.action == "resend":
+        done = gateway.resend_these(request.key, ids, _through(request, asked.account_id), asked.again)
+        return _acted(len(done.made), done.skipped)
     at = asked.scheduled_at or timezone.now()
-    values = {"moment": at.isoformat(), "account": account, "again": asked.again}
     name = ACTIONS.get(asked.action, asked.action)
-    did = bulk.with_these(name, ids, values, f"API key {request.key.name}")
-    left_out = [{"reason": str(bulk.REASONS[reason]), "messages": n} for reason, n in did.skipped.items() if n]
-    return {"messages": did.n, "left_out": left_out}
+    did = bulk.with_these(name, ids, {"moment": at.isoformat()}, str(Caller(request.key)))
+    return _acted(did.n, did.skipped)
 
 
-def _through(request: Call, account_id: str | None) -> int | None:
+def _acted(n: int, skipped: Mapping[str, int]) -> dict[str, Any]:
+    left_out = [{"reason": str(bulk.REASONS[reason]), "messages": left} for reason, left in skipped.items() if left]
+    return {"messages": n, "left_out": left_out}
+
+
+def _through(request: Call, account_id: str | None) -> ProviderAccount | None:
     if account_id is None:
         return None
-    if not access.accounts(request.key).filter(pk=pk(account_id)).exists():
+    account = access.accounts(request.key).filter(pk=read_id(account_id) or 0).first()
+    if account is None:
         raise missing("account")
-    return pk(account_id)
+    return account
 
 
 # --- In words ------------------------------------------------------------------------------------------

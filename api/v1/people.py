@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.http import QueryDict
 from ninja import Query, Router, Schema
@@ -14,6 +15,7 @@ from contacts import consent, directory
 from contacts.fields import MOST as MOST_FIELDS
 from contacts.forms import PersonForm
 from contacts.models import Contact, How
+from contacts.numbers import NumberError, parse_number
 from messaging.log import read_id
 from providers import errors
 
@@ -21,9 +23,9 @@ from . import drafting, reading
 from .caller import CONTACTS
 from .door import Call
 from .errors import Conflict, answers, missing
-from .schemas import Body, Done, Id, Page, Paging, Time, page
+from .schemas import Body, Done, Id, Next, Paging, Time, page
 
-router = Router(tags=["Contacts"], auth=CONTACTS)
+router = Router(by_alias=True, tags=["Contacts"], auth=CONTACTS)
 
 
 class ContactOut(Schema):
@@ -37,7 +39,7 @@ class ContactOut(Schema):
     created_at: Time
 
 
-class Subscribed(Schema):
+class OnList(Schema):
     list_id: Id
     name: str
     subscribed: bool
@@ -45,15 +47,16 @@ class Subscribed(Schema):
 
 
 class ContactDetail(ContactOut):
-    lists: list[Subscribed]
+    lists: list[OnList]
 
 
-class Saved(ContactDetail):
-    success: bool = True
+class ContactSaved(ContactDetail, Done):
+    """As it is now."""
 
 
-class ContactPage(Page):
+class ContactPage(Schema):
     contacts: list[ContactOut]
+    next: Next
 
 
 class Sought(Paging):
@@ -106,7 +109,7 @@ def found(filters: directory.Filters, asked: Paging) -> tuple[list[Any], int | N
     return [written(row) for row in rows], edge
 
 
-@router.post("/contacts", response=answers(Saved, 201), summary="Add a contact")
+@router.post("/contacts", response=answers(ContactSaved, 201), summary="Add a contact")
 def add(request: Call, asked: ContactIn) -> Any:
     return Status(201, _save(asked, Contact()))
 
@@ -117,7 +120,7 @@ def get(request: Call, contact: str) -> Any:
     return _detail(_contact(contact))
 
 
-@router.patch("/contacts/{contact}", response=answers(Saved), summary="Change a contact")
+@router.patch("/contacts/{contact}", response=answers(ContactSaved), summary="Change a contact")
 def change(request: Call, contact: str, asked: ContactChange) -> Any:
     return _save(asked, _contact(contact))
 
@@ -130,19 +133,27 @@ def forget(request: Call, contact: str) -> Any:
     return {}
 
 
-@router.post("/contacts/{contact}/opt_out", response=answers(Saved), summary="Opt a contact out of everything")
+@router.post("/contacts/{contact}/opt_out", response=answers(ContactSaved), summary="Opt a contact out of everything")
 def opt_out(request: Call, contact: str, asked: OptOut | None = None) -> Any:
     """Nobody writes to them any more, whatever list they are on. A number that nobody knows becomes a contact."""
     by, reason = request.key.name, asked.reason if asked else ""
-    if contact.startswith("+") and not Contact.objects.filter(number=contact).exists():
-        PersonForm.base_fields["number"].clean(contact)
+    if contact.startswith("+"):
+        contact = number(contact)
         consent.opt_out_numbers([contact], How.API, by, reason)
     else:
         consent.opt_out([_contact(contact).pk], How.API, by, reason)
     return _detail(_contact(contact))
 
 
-@router.post("/contacts/{contact}/opt_in", response=answers(Saved), summary="Opt a contact in again")
+def number(text: str) -> str:
+    """In E.164. Raises InvalidNumber."""
+    try:
+        return parse_number(text, settings.SMSDASH_DEFAULT_REGION).number
+    except NumberError as error:
+        raise errors.InvalidNumber(f"“{text[:40]}”: {error}") from error
+
+
+@router.post("/contacts/{contact}/opt_in", response=answers(ContactSaved), summary="Opt a contact in again")
 def opt_in(request: Call, contact: str, asked: OptIn) -> Any:
     """Only if they asked for it."""
     row = _contact(contact)
@@ -171,7 +182,7 @@ def _save(asked: ContactIn | ContactChange, row: Contact) -> dict[str, Any]:
     if not form.is_valid():
         if form.has_error("number", "unique"):
             raise Conflict("There is a contact with this number.")
-        raise errors.InvalidRequest(" ".join([*form.pair_errors, drafting.sentences(form)][:3]))
+        raise errors.InvalidRequest(" ".join(form.pair_errors[:3]) or drafting.sentences(form, {"zone": "time_zone"}))
     try:
         with transaction.atomic():
             return _detail(form.save())

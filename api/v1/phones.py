@@ -17,12 +17,12 @@ from providers.types import Feature, SendUssd
 
 from .. import access, gateway, gateway_phones
 from . import reading
-from .caller import ADMIN, READ, SEND, USSD
+from .caller import ADMIN, READ, SEND, USSD, Caller
 from .door import Call
 from .errors import Conflict, answers, missing
-from .schemas import Body, Done, Id, Number, Page, Paging, Time, page
+from .schemas import Body, Done, Id, Next, Number, Paging, Time, page
 
-router = Router(auth=READ)
+router = Router(by_alias=True, auth=READ)
 DEVICES, CODES = ["Devices"], ["USSD"]
 
 
@@ -69,8 +69,9 @@ class DeviceOut(Schema):
     sims: list[SimOut]
 
 
-class DevicePage(Page):
+class DevicePage(Schema):
     devices: list[DeviceOut]
+    next: Next
 
 
 class DevicesAsked(Paging):
@@ -114,7 +115,7 @@ def get(request: Call, device_id: str) -> Any:
 def switch(request: Call, device_id: str, action: Literal["pause", "resume"]) -> Any:
     """What is meant for a paused device waits."""
     row = _device(request, device_id)
-    standing.set_paused(row, action == "pause", f"API key {request.key.name}")
+    standing.set_paused(row, action == "pause", str(Caller(request.key)))
     return _detail(row)
 
 
@@ -131,7 +132,7 @@ def switch_sim(request: Call, device_id: str, slot: str, action: Literal["pause"
     found = sim.first()
     if found is None:
         raise missing("SIM")
-    standing.set_paused(found, action == "pause", f"API key {request.key.name}")
+    standing.set_paused(found, action == "pause", str(Caller(request.key)))
     return _detail(row)
 
 
@@ -206,8 +207,9 @@ class UssdOut(Schema):
     answered_at: Time | None
 
 
-class UssdPage(Page):
+class UssdPage(Schema):
     requests: list[UssdOut]
+    next: Next
 
 
 class UssdAsked(Paging):
@@ -225,8 +227,8 @@ class UssdIn(Body):
     sim: int | None = Field(None, ge=0, le=32_767, description="null: the default SIM of the device.")
 
 
-class Dialled(UssdOut):
-    success: bool = True
+class Dialled(UssdOut, Done):
+    """As it is now."""
 
 
 @router.get("/ussd", response=answers(UssdPage), auth=USSD, tags=CODES, summary="List USSD codes that were dialled")

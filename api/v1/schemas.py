@@ -60,8 +60,7 @@ class Paging(Schema):
     cursor: str = Field("", max_length=30, description="The `next` of the page before; empty: the first page.")
 
 
-class Page(Schema):
-    next: str | None = Field(description="The `cursor` of the next page; null: this is the last one.")
+Next = Annotated[str | None, Field(description="The `cursor` of the next page; null: this is the last one.")]
 
 
 def page(name: str, rows: list[Any], edge: int | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from .schemas import Time
 
 
-class MessageIn(Schema):
+class SeedMessage(Schema):
     to: str | list[str] = Field(description="A number, or up to 5,000.", examples=["+1234567890"])
     message: str = Field(min_length=1, max_length=1600, examples=["Hello from SMS Provider!"])
     from_: str = Field("", alias="from", description="The sender ID; empty: the account's.")
@@ -16,21 +16,21 @@ class MessageIn(Schema):
     callback_url: str | None = Field(None, description="Where reports of these messages are posted, signed.")
 
 
-class Refusal(Schema):
+class SeedRefusal(Schema):
     code: str
     message: str
 
 
-class Entry(Schema):
+class SeedEntry(Schema):
     """Of one number of an array."""
 
     to: str
     status: str
     message_id: str | None = None
-    error: Refusal | None = None
+    error: SeedRefusal | None = None
 
 
-class SentOut(Schema):
+class SeedSent(Schema):
     model_config = ConfigDict(extra="allow")
 
     success: bool
@@ -38,11 +38,11 @@ class SentOut(Schema):
     credits_used: float | None = None
     credits_remaining: float | None = Field(None, description="null: unlimited; not there: not known.")
     status: str
-    error: Refusal | None = None
-    messages: list[Entry] = Field([], description="An entry for each number, where `to` is an array.")
+    error: SeedRefusal | None = None
+    messages: list[SeedEntry] = Field([], description="An entry for each number, where `to` is an array.")
 
 
-class StatusOut(Schema):
+class SeedStatus(Schema):
     model_config = ConfigDict(extra="allow")
 
     message_id: str
@@ -53,10 +53,10 @@ class StatusOut(Schema):
     sent_at: Time | None
     delivered_at: Time | None
     scheduled_at: Time | None = None
-    error: Refusal | None = None
+    error: SeedRefusal | None = None
 
 
-class AccountOut(Schema):
+class SeedAccount(Schema):
     model_config = ConfigDict(extra="allow")
 
     success: bool
@@ -65,12 +65,12 @@ class AccountOut(Schema):
     credits_remaining: float | None = Field(None, description="null: unlimited; not there: not known.")
 
 
-class WebhookIn(Schema):
+class SeedWebhook(Schema):
     url: str = Field(examples=["https://your-server.com/sms-webhook"])
     events: list[str] = Field([], examples=[["message.delivered", "message.failed"]])
 
 
-class Registered(Schema):
+class SeedRegistered(Schema):
     model_config = ConfigDict(extra="allow")
 
     success: bool

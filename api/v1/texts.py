@@ -20,9 +20,9 @@ from . import drafting, reading
 from .caller import READ, SEND
 from .door import Call
 from .errors import Conflict, answers, missing
-from .schemas import Body, Done, Id, Page, Paging, Time, page
+from .schemas import Body, Done, Id, Next, Paging, Time, page
 
-router = Router(auth=READ)
+router = Router(by_alias=True, auth=READ)
 TEMPLATES, INBOX = ["Templates"], ["Inbox"]
 
 
@@ -34,12 +34,13 @@ class TemplateOut(Schema):
     updated_at: Time
 
 
-class TemplatePage(Page):
+class TemplatePage(Schema):
     templates: list[TemplateOut]
+    next: Next
 
 
-class Saved(TemplateOut):
-    success: bool = True
+class TemplateSaved(TemplateOut, Done):
+    """As it is now."""
 
 
 class TemplateIn(Body):
@@ -53,7 +54,7 @@ def templates(request: Call, asked: Query[Paging]) -> Any:
     return page("templates", [_template(row) for row in rows], edge)
 
 
-@router.post("/templates", response=answers(Saved, 201), auth=SEND, tags=TEMPLATES, summary="Add a template")
+@router.post("/templates", response=answers(TemplateSaved, 201), auth=SEND, tags=TEMPLATES, summary="Add a template")
 def add(request: Call, asked: TemplateIn) -> Any:
     return Status(201, _save(request, asked, Template()))
 
@@ -63,7 +64,9 @@ def get(request: Call, template_id: str) -> Any:
     return _template(_found(template_id))
 
 
-@router.put("/templates/{template_id}", response=answers(Saved), auth=SEND, tags=TEMPLATES, summary="Change a template")
+@router.put(
+    "/templates/{template_id}", response=answers(TemplateSaved), auth=SEND, tags=TEMPLATES, summary="Change a template"
+)
 def change(request: Call, template_id: str, asked: TemplateIn) -> Any:
     return _save(request, asked, _found(template_id))
 
@@ -122,8 +125,9 @@ class ConversationOut(Schema):
     assigned_to: str | None
 
 
-class ConversationPage(Page):
+class ConversationPage(Schema):
     conversations: list[ConversationOut]
+    next: Next
 
 
 class Asked(Paging):
