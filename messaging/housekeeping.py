@@ -22,7 +22,7 @@ from providers.types import Status
 
 from . import polling
 from .log import first_id
-from .models import BulkAction, DeliveryReport, Message, Worker
+from .models import BulkAction, DeliveryReport, Message, Posted, Worker
 from .waiting import tells_the_end
 
 EVERY = 3600.0  # seconds between two runs
@@ -54,6 +54,7 @@ def outdated(now: datetime) -> Iterator[QuerySet]:
     if days := settings.SMSDASH_KEEP_EXCHANGES:
         yield Exchange.objects.filter(at__lt=now - timedelta(days=days), open=False).order_by("at")
     yield DeliveryReport.objects.filter(message__isnull=True, seen_at__lt=now - UNMATCHED).order_by("pk")
+    yield Posted.objects.filter(tries__gt=0, at__lt=now - UNMATCHED).order_by("pk")
     yield Task.objects.filter(stopped__lt=now - TASKS).order_by("pk")
     silent = Q(progress_at__isnull=True, started_at__lt=now - WORKERS)
     yield Worker.objects.filter(silent | Q(progress_at__lt=now - WORKERS)).order_by("pk")

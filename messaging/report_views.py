@@ -1,6 +1,8 @@
-"""The delivery reports that no message here is meant by."""
+"""The delivery reports that no message here is meant by, and the posts that could not be worked on."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
@@ -12,9 +14,10 @@ from django.views.decorators.http import require_GET
 from providers.models import ProviderAccount
 
 from . import log
-from .models import DeliveryReport
+from .models import DeliveryReport, Posted
 
 PAGE = 50
+STUCK = 20  # posts that are shown
 
 
 @login_required
@@ -31,10 +34,12 @@ def unmatched(request: HttpRequest) -> HttpResponse:
     if before:
         rows = rows.filter(pk__lt=before)
     found = list(rows[: PAGE + 1])
-    for row in found:
+    stuck = [] if before else _stuck(accounts.keys() & {chosen} if chosen else accounts)
+    for row in (*found, *stuck):
         row.account = accounts[row.account_id]
     context = {
         "rows": found[:PAGE],
+        "stuck": stuck,
         "older": _query(chosen, found[PAGE - 1].pk) if len(found) > PAGE else "",
         "newest": _query(chosen),
         "before": before,
@@ -42,6 +47,12 @@ def unmatched(request: HttpRequest) -> HttpResponse:
         "accounts": accounts.values(),
     }
     return render(request, "messaging/reports.html", context)
+
+
+def _stuck(accounts: Iterable[int]) -> list[Posted]:
+    """The newest posts that could not be worked on so far, without what they hold."""
+    rows = Posted.objects.filter(account__in=list(accounts), tries__gt=0)
+    return list(rows.defer("query", "headers", "body").order_by("-pk")[:STUCK])
 
 
 def _query(account: int | None, before: int | None = None) -> str:

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django_q.models import OrmQ, Task
 
 from messaging import clock, housekeeping, ledger, tasks
-from messaging.models import BulkAction, DeliveryReport, Message, Worker
+from messaging.models import BulkAction, DeliveryReport, Message, Posted, Worker
 from providers.models import Exchange, ProviderAccount
 from tests import base
 
@@ -39,6 +39,10 @@ def report(account: ProviderAccount, ago: timedelta, **values: Any) -> Any:
     return DeliveryReport.objects.create(account=account, provider_id="x", status="sent", seen_at=at, **values)
 
 
+def post(account: ProviderAccount, ago: timedelta, **values: Any) -> Any:
+    return Posted.objects.create(account=account, at=timezone.now() - ago, method="POST", **({"tries": 9} | values))
+
+
 def task(account: ProviderAccount, ago: timedelta, **values: Any) -> Any:
     at = timezone.now() - ago
     values = {"id": f"t{ago.days}", "name": "t", "func": "f", "started": at, "stopped": at, "success": False} | values
@@ -59,6 +63,7 @@ def action(account: ProviderAccount, ago: timedelta, **values: Any) -> Any:
     [
         (exchange, 30, {}),
         (report, 30, {}),
+        (post, 30, {}),
         (task, 7, {}),
         (worker, 1, {}),
         (worker, 1, {"progress_at": None}),
@@ -74,7 +79,9 @@ def test_what_is_old_goes_and_the_rest_stays(
     assert list(type(old).objects.all()) == [young]
 
 
-@pytest.mark.parametrize(("make", "values"), [(exchange, {"open": True}), (action, {"finished_at": None})])
+@pytest.mark.parametrize(
+    ("make", "values"), [(exchange, {"open": True}), (action, {"finished_at": None}), (post, {"tries": 0})]
+)
 def test_what_is_not_over_stays(make: Callable[..., Any], values: dict[str, Any], account: ProviderAccount) -> None:
     row = make(account, 100 * DAY, **values)
     housekeeping.tidy()
