@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "csp",
     "django_htmx",
     "django_q",
+    "ninja",
     "lucide",
     "template_partials",
     "providers",
