@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -379,19 +380,39 @@ def test_requests_at_once_spend_a_budget_once() -> None:
 
 
 @pytest.mark.once
-def test_the_limit_in_memory_is_shared_by_threads(settings: Any) -> None:
-    settings.SMSDASH_API_RATE = Rate(500, 60)
+def test_the_limit_in_memory_is_shared_by_threads(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.SMSDASH_API_RATE = Rate(100, 60)
+    monkeypatch.setattr(access.pacing.Log, "add", _slowly(access.pacing.Log.add))
     row = made()[0]
     ApiKey.objects.update(last_used_at=timezone.now())
     row.refresh_from_db()
-    found = at_once(lambda: access.admit(row, HERE), 600)
-    assert sum(isinstance(one, RateLimited) for one in found) == 100
+    found = at_once(lambda: access.admit(row, HERE), 120)
+    assert sum(isinstance(one, RateLimited) for one in found) == 20
+
+
+def _slowly(add: Callable[..., None]) -> Callable[..., None]:
+    """Other threads get their turn between the question whether there is room and taking it."""
+
+    def slow(*arguments: Any) -> None:
+        time.sleep(0.001)
+        add(*arguments)
+
+    return slow
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_last_use_waits_for_no_request_that_spends() -> None:
     row = made(credits=20)[0]
+
+    def read() -> None:
+        if connection.features.has_select_for_update:
+            connection.cursor().execute("SET lock_timeout = '2s'")
+        try:
+            access.admit(row, HERE)
+        finally:
+            connection.close()
+
     with transaction.atomic() if connection.features.has_select_for_update else nullcontext():
         access.spend(row, 1)
         with ThreadPoolExecutor(1) as pool:
-            pool.submit(lambda: (access.admit(row, HERE), connection.close())).result(timeout=10)
+            pool.submit(read).result()
