@@ -1,0 +1,303 @@
+"""Posts to callbacks: stored first, worked on after, each once, and never in each other's way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connection
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from django_q.models import OrmQ
+
+from contacts.models import Contact
+from messaging import callbacks, clock, ledger, posted
+from messaging.models import Conversation, DeliveryReport, Message, Posted
+from providers.models import ProviderAccount
+from providers.types import Inbound, Report, Status
+from tests import base, posting
+from tests.base import signed_in
+from tests.server import until
+
+from . import counts
+from .conversations import ADA, phones
+
+pytestmark = pytest.mark.django_db
+SECRET = "secret-1234"
+
+
+@pytest.fixture
+def account() -> ProviderAccount:
+    return base.account()
+
+
+def sent(account: ProviderAccount, name: str = "m1", status: str = "sent") -> Message:
+    row = Message(account=account, number=ADA, text="x", status=status, provider_id=name)
+    return ledger.insert([row])[0]
+
+
+def status_of(message: Message) -> str:
+    message.refresh_from_db()
+    return message.status
+
+
+def report(name: str = "m1", status: Status = Status.DELIVERED) -> Report:
+    return Report(name, status, ADA, status.value)
+
+
+def post(
+    account: ProviderAccount, *events: Report | Inbound, secret: str = SECRET, client: Client | None = None
+) -> int:
+    """Posted, and not worked on yet. The status of the last answer."""
+    for event in events:
+        reply = posting.post(account, posting.written(account, event, secret), client)
+    return reply.status_code
+
+
+@contextmanager
+def failing(words: str, error: BaseException, value: str = "") -> Iterator[list[str]]:
+    """The database refuses statements with these words (and this among their values). Yields those that it refused."""
+    refused: list[str] = []
+
+    def refuse(execute: Callable[..., Any], sql: str, values: Any, many: bool, context: Any) -> Any:
+        if words in sql and value in repr(values):
+            refused.append(sql)
+            raise error
+        return execute(sql, values, many, context)
+
+    with connection.execute_wrapper(refuse):
+        yield refused
+
+
+# --- Stored first ------------------------------------------------------------------------------------------
+
+
+def test_the_answer_comes_before_the_work(account: ProviderAccount) -> None:
+    message = sent(account)
+    assert post(account, report()) == 200
+    assert (status_of(message), Posted.objects.count()) == ("sent", 1)
+    posted.work()
+    assert (status_of(message), Posted.objects.count()) == ("delivered", 0)
+
+
+def test_to_store_a_post_takes_one_statement(account: ProviderAccount) -> None:
+    client = Client()
+    post(account, report(), client=client)
+    with CaptureQueriesContext(connection) as queries:
+        post(account, report("m2"), client=client)
+    assert [query["sql"].strip()[:28] for query in queries] == ["INSERT INTO messaging_posted"]
+
+
+def test_what_nobody_knows_is_taken_and_not_kept(account: ProviderAccount) -> None:
+    body = b'{"event": "message.pondered", "message_id": "m1", "to": "+11234567890", "status": "pondered"}'
+    request = posting.signed(body, SECRET)
+    assert posting.post(account, request).status_code == 200
+    assert not Posted.objects.exists()
+
+
+def test_what_is_remembered_of_an_account_is_never_old(account: ProviderAccount) -> None:
+    assert post(account, report()) == 200
+    account.set_credentials({"webhook_secret": "another-secret"})
+    account.save()
+    assert post(account, report()) == 401
+    assert post(account, report(), secret="another-secret") == 200
+    account.save()  # whatever changed
+    assert post(account, report(), secret="another-secret") == 200
+    Posted.objects.all().delete()
+    account.delete()
+    assert post(account, report(), secret="another-secret") == 404
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_posts_are_one_wake_up(account: ProviderAccount) -> None:
+    client = Client()
+    for n in range(20):
+        post(account, report(f"m{n}"), client=client)
+    until("a wake-up", OrmQ.objects.exists, 10)
+    assert 1 <= OrmQ.objects.count() <= 5
+    OrmQ.objects.all().delete()
+    post(account, report("last"), client=client)
+    until("another one, for what came just after", OrmQ.objects.exists, 10)
+
+
+def test_the_clock_wakes_a_worker_for_what_was_left(
+    account: ProviderAccount, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post(account, report())
+    monkeypatch.setattr(clock, "_woken", {})
+    OrmQ.objects.all().delete()
+    with django_capture_on_commit_callbacks(execute=True):
+        clock.tick()
+    assert "messaging.tasks.posted" in [task.func() for task in OrmQ.objects.all()]
+
+
+# --- Each once, and not lost -------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """What no handler of ours catches."""
+
+
+@pytest.mark.parametrize("words", ["DELETE FROM", "INTO messaging_tally", "messaging_deliveryreport"])
+def test_a_worker_that_is_killed_leaves_all_to_the_next(words: str, account: ProviderAccount) -> None:
+    message, main = sent(account), phones()
+    post(account, report(), report("unknown"))
+    post(main, Inbound("in-1", ADA, "Hello", device="1", sim=0))
+    with pytest.raises(Killed), failing(words, Killed()):
+        posted.work()
+    assert Posted.objects.filter(account=account).count() == 2 and status_of(message) == "sent"
+    posted.work()
+    assert (status_of(message), Posted.objects.count()) == ("delivered", 0)
+    assert DeliveryReport.objects.count() == 2 and Message.objects.filter(status="received").count() == 1
+    assert counts.kept() == counts.recounted()
+
+
+def test_a_post_that_is_worked_on_twice_counts_once(account: ProviderAccount) -> None:
+    message, main = sent(account), phones()
+    for _ in range(2):
+        post(account, report(), report("early"))
+        post(main, Inbound("in-1", ADA, "Hello", device="1", sim=0))
+        posted.work()
+    assert status_of(message) == "delivered" and DeliveryReport.objects.count() == 2
+    assert Conversation.objects.get().version == 1
+    assert counts.kept() == counts.recounted()
+
+
+def test_a_killed_worker_leaves_stop_to_the_next(account: ProviderAccount) -> None:
+    main = phones()
+    post(main, Inbound("in-1", ADA, "STOP", device="1", sim=0))
+    with pytest.raises(Killed), failing("DELETE FROM", Killed()):
+        posted.work()
+    assert not Contact.objects.exists()
+    posted.work()
+    assert Contact.objects.get(number=ADA).opted_out_at is not None
+
+
+# --- Our own failures --------------------------------------------------------------------------------------
+
+
+def test_what_we_cannot_work_on_holds_up_nothing_and_is_tried_again(account: ProviderAccount) -> None:
+    messages = [sent(account, f"m{n}") for n in range(9)]
+    post(account, *(report(f"m{n}") for n in range(9)))
+    broken = failing('INTO "messaging_deliveryreport"', DatabaseError("disk full"), "'m4'")
+    with broken as refused:
+        posted.work()
+        found = [status_of(message) for message in messages]
+        assert found == ["delivered"] * 4 + ["sent"] + ["delivered"] * 4
+        left = Posted.objects.get()
+        assert (left.tries, left.error) == (1, "DatabaseError: disk full")
+        before = len(refused)
+        posted.work()
+        assert len(refused) == before  # not yet
+        page = signed_in().get("/messages/reports/").text
+        assert "disk full" in page and "Posts that are tried again" in page
+        Posted.objects.update(next_at=timezone.now())
+        posted.work()
+        assert len(refused) == before + 1
+    again = Posted.objects.get()
+    assert again.tries == 2 and again.next_at - timezone.now() > timedelta(seconds=1.5 * posted.FIRST)
+    Posted.objects.update(next_at=timezone.now())
+    posted.work()
+    assert (status_of(messages[4]), Posted.objects.count()) == ("delivered", 0)
+    assert (
+        "tried again"
+        not in signed_in(base.person("bo", "messaging.view_deliveryreport")).get("/messages/reports/").text
+    )
+
+
+def test_an_account_that_cannot_be_read_holds_up_no_other(account: ProviderAccount) -> None:
+    locked, message = base.account("Locked"), sent(account)
+    post(locked, report())
+    post(account, report())
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE providers_provideraccount SET credentials = 'lost' WHERE id = %s", [locked.pk])
+    posted.work()
+    assert status_of(message) == "delivered"
+    assert Posted.objects.get().account_id == locked.pk
+
+
+def test_what_was_signed_with_a_secret_that_is_gone_is_kept_and_shown(account: ProviderAccount) -> None:
+    message = sent(account)
+    post(account, report())
+    account.set_credentials({"webhook_secret": "another-secret"})
+    account.save()
+    posted.work()
+    assert status_of(message) == "sent" and "signature" in Posted.objects.get().error.lower()
+
+
+# --- Order -------------------------------------------------------------------------------------------------
+
+
+def test_what_people_write_goes_before_a_flood_of_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    main = phones()
+    monkeypatch.setattr(posted, "SLICE", -1.0)  # one round
+    client = Client()
+    for n in range(30):
+        posting.post(main, posting.gateway(SECRET, posting.gateway_message(f"g{n}", ADA, "Delivered")), client)
+    post(main, Inbound("in-1", ADA, "STOP", device="1", sim=0), client=client)
+    assert posted.work() is True
+    assert Contact.objects.get(number=ADA).opted_out_at is not None
+    assert Posted.objects.count() == 30
+
+
+def test_messages_are_heard_in_the_order_in_which_they_came() -> None:
+    main = phones()
+    post(main, *(Inbound(f"in-{n}", ADA, text, device="1", sim=0) for n, text in enumerate(("STOP", "START", "stop"))))
+    posted.work()
+    assert Contact.objects.get(number=ADA).opted_out_at is not None
+    assert [m.text for m in Message.objects.filter(status="received").order_by("pk")] == ["STOP", "START", "stop"]
+
+
+# --- What is refused ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PROPFIND"])
+def test_other_methods_are_refused(method: str, account: ProviderAccount) -> None:
+    reply = Client().generic(method, f"/callbacks/{account.callback_token}/", b"{}")
+    assert (reply.status_code, reply["Allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("", b"x" * (callbacks.BODY_LIMIT + 1), 413),
+        ("?" + "&".join(["a=b"] * (callbacks.FIELDS + 1)), b"{}", 400),
+        ("?a=%00%ff%zz&%ff", b"{}", 401),
+        ("", b"[" * 100_000, 401),
+        ("", b'{"event": ' + b"9" * 5_000 + b"}", 401),
+    ],
+    ids=["long", "fields", "encoding", "deep", "integer"],
+)
+def test_what_is_refused_says_why(path: str, body: bytes, status: int, account: ProviderAccount) -> None:
+    reply = Client().post(f"/callbacks/{account.callback_token}/{path}", body, content_type="application/json")
+    assert reply.status_code == status and reply.json()["error"].endswith(".")
+
+
+@pytest.mark.parametrize("token", ["nosuch", "%00", "%ff%fe", "x" * 3_000])
+def test_an_address_that_is_nobodys_is_not_found(token: str) -> None:
+    reply = Client().post(f"/callbacks/{token}/", b"{}", content_type="application/json")
+    assert reply.status_code == 404 and reply.json()["error"].endswith(".")
+
+
+def test_a_body_may_come_in_chunks(account: ProviderAccount) -> None:
+    message, written = sent(account), posting.written(account, report(), SECRET)
+    request = RequestFactory().generic("POST", "/", headers=dict(written.headers))
+    request.META |= {"HTTP_TRANSFER_ENCODING": "chunked", "CONTENT_LENGTH": "", "wsgi.input": BytesIO(written.body)}
+    assert callbacks.callback(request, account.callback_token).status_code == 200
+    posted.work()
+    assert status_of(message) == "delivered"
+
+
+def test_a_post_that_breaks_off_is_no_failure_of_ours(account: ProviderAccount) -> None:
+    class Broken(BytesIO):
+        def read(self, *args: Any) -> bytes:
+            raise ConnectionResetError("gone")
+
+    request = RequestFactory().post("/", b"{}", content_type="application/json")
+    request._stream = Broken()
+    assert callbacks.callback(request, account.callback_token).status_code == 400
