@@ -6,15 +6,15 @@ import logging
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from providers import errors, registry, serving, web
 from providers.base import Dialect
-from providers.types import RateState, Reply, Request
+from providers.types import Credential, RateState, Reply, Request
 
-from . import access, idempotency
+from . import access, idempotency, recall
 from .models import ApiKey
 from .service import Service
 
@@ -60,9 +60,22 @@ class _Call:
     def answered(self, asked: Request) -> HttpResponse:
         """Raises ProviderError."""
         credential = self.dialect.credential(asked)
-        key = access.find(credential.key, credential.secret)
+        key = self._found(credential)
         self.limits = access.admit(key, access.address_of(self.request))
         return idempotency.once(key, self.request, asked.body, lambda: self._done(key, asked))
+
+    @staticmethod
+    def _found(credential: Credential) -> ApiKey:
+        """The first thing that the database is asked, so this is where it shows if the connection was lost meanwhile;
+        to look at that beforehand would cost a question each time."""
+        connection.health_check_done = True
+        try:
+            return recall.find(credential.key, credential.secret)
+        except (OperationalError, InterfaceError):
+            if connection.in_atomic_block or connection.is_usable():
+                raise
+            connection.close()
+            return recall.find(credential.key, credential.secret)
 
     def _done(self, key: ApiKey, asked: Request) -> HttpResponse:
         service = Service(key)

@@ -204,7 +204,7 @@ def _make(entries: Sequence[_Entry], now: datetime) -> None:
     for entry, placed in few:
         _made(entry, placed, [next(ids) for _ in entry.kept])
     for pk in sorted({row.account_id for e in entries for row in e.rows if row and row.status == Status.QUEUED}):
-        wakeup.drain(pk)
+        wakeup.drain_often(pk)
 
 
 def _campaign(order: Order) -> Campaign:
