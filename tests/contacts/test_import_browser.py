@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from contacts import importing
 from contacts.models import Contact, ContactList, Import
+from tests.looks import serious
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -29,9 +29,7 @@ def big_table(tmp_path: Path) -> Path:
 
 
 def accessible(page: Page) -> bool:
-    found = Axe().run(page)
-    serious = [v["id"] for v in found.response["violations"] if v["impact"] in ("serious", "critical")]
-    assert serious == [] and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert serious(page) == [] and page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     return True
 
 
