@@ -15,45 +15,30 @@ from tests.server import Server, alive, until
 pytestmark = [pytest.mark.server, pytest.mark.once]
 
 
-@pytest.fixture
-def server(installation: dict[str, str]) -> Iterator[Server]:
-    with Server(installation, SMSDASH_DEMO="0", SMSDASH_WORKERS="2", SMSDASH_STALLED_AFTER="8") as server:
+@pytest.fixture(scope="module")
+def server(new_installation: Callable[..., dict[str, str]]) -> Iterator[Server]:
+    """One for all tests, in their order: all but the last few leave it running."""
+    settings = {"SMSDASH_DEMO": "0", "SMSDASH_WORKERS": "2", "SMSDASH_STALLED_AFTER": "8", "SMSDASH_ADMIN_PASSWORD": ""}
+    with Server(new_installation(bare=True), **settings) as server:
         yield server
 
 
-def test_it_says_who_may_log_in_and_where(new_installation: Callable[..., dict[str, str]]) -> None:
-    with Server(
-        new_installation(bare=True), SMSDASH_DEMO="0", SMSDASH_WORKERS="1", SMSDASH_ADMIN_PASSWORD=""
-    ) as server:
-        until("the address", lambda: f"http://127.0.0.1:{server.port}/" in server.tail())
-        assert "admin password: " in server.tail()
-        server.stop()
-        server.start()
-        assert server.tail().count("admin password: ") == 1
+def test_it_says_who_may_log_in_and_where(server: Server) -> None:
+    until("the address", lambda: f"http://127.0.0.1:{server.port}/" in server.tail())
+    assert "admin password: " in server.tail()
 
 
-def test_a_stop_is_clean_and_a_later_start_does_nothing_twice(new_installation: Callable[..., dict[str, str]]) -> None:
-    with Server(new_installation(bare=True), SMSDASH_DEMO="0", SMSDASH_WORKERS="1") as server:
-        stop_and_start(server)
-
-
-def stop_and_start(server: Server) -> None:
+def test_a_stop_is_clean_and_a_later_start_does_nothing_twice(server: Server) -> None:
     family = server.descendants()
     assert server.stop() == 0
     assert not [pid for pid in family if alive(pid)]
     server.start()
     until("the address", lambda: server.tail().count("smsdash is ready") == 2)
-    assert server.tail().count("Preparing the database") == server.tail().count("Collecting static files") == 1
-
-
-def test_sigterm_stops_it_too(server: Server) -> None:
-    assert server.process is not None
-    server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(30) == 0
+    once = ("Preparing the database", "Collecting static files", "admin password: ")
+    assert [server.log_file.read_text().count(said) for said in once] == [1, 1, 1]
 
 
 def test_a_web_server_that_died_is_started_again(server: Server) -> None:
-    assert server.process is not None
     web = server.descendants()[0]
     os.kill(web, signal.SIGKILL)
     until("the log to say so", lambda: "web process ended by itself" in server.tail())
@@ -99,21 +84,27 @@ def test_nothing_is_left_when_the_supervisor_is_killed(server: Server) -> None:
     server.start()
 
 
-def test_it_says_when_the_port_is_taken(installation: dict[str, str]) -> None:
+def test_sigterm_stops_it_too(server: Server) -> None:
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(30) == 0
+
+
+def test_it_says_when_the_port_is_taken(server: Server) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        server = Server(installation, PORT=str(other.getsockname()[1]), SMSDASH_DEMO="0")
-        done = server.run_to_the_end()
+        second = Server(server.environment, PORT=str(other.getsockname()[1]))
+        done = second.run_to_the_end()
     assert done.returncode != 0
-    assert f"Port {server.port} is taken" in done.stdout + done.stderr
+    assert f"Port {second.port} is taken" in done.stdout + done.stderr
 
 
 def test_halves_can_run_apart(installation: dict[str, str]) -> None:
-    with Server(installation, SMSDASH_DEMO="0", SMSDASH_WORKERS="0", ready="/healthz") as web:
+    with Server(installation, "/healthz", SMSDASH_DEMO="0", SMSDASH_WORKERS="0") as web:
         reply = requests.get(f"{web.url}/readyz", timeout=10)
         assert (reply.status_code, reply.json()["worker"]) == (503, False)
         assert web.workers() == []
-        with Server(installation, SMSDASH_DEMO="0", SMSDASH_WEB="0", ready="") as host:
+        with Server(installation, "", SMSDASH_DEMO="0", SMSDASH_WEB="0") as host:
             until("the worker to be seen", lambda: requests.get(f"{web.url}/readyz", timeout=10).status_code == 200)
             assert len(host.workers()) > 1
