@@ -75,7 +75,7 @@ SNOOZES: Mapping[str, tuple[str | Promise, Callable[[datetime], datetime]]] = {
     "hour": (gettext_lazy("An hour"), lambda now: now + timedelta(hours=1)),
     "evening": (gettext_lazy("This evening, 18:00"), _at(EVENING, lambda here: 0)),
     "tomorrow": (gettext_lazy("Tomorrow, 9:00"), _at(MORNING, lambda here: 1)),
-    "week": (gettext_lazy("Next week, Monday 9:00"), _at(MORNING, lambda here: 7 - here.weekday())),
+    "week": (gettext_lazy("Monday, 9:00"), _at(MORNING, lambda here: 7 - here.weekday())),
 }
 CHOSEN = "chosen"
 
