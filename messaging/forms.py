@@ -103,7 +103,10 @@ class Compose(Phones, Addressees):
         label=gettext_lazy("Attachments"),
         required=False,
         widget=forms.Textarea(attrs={"rows": 2, "inputmode": "url", "spellcheck": "false"}),
-        help_text=gettext_lazy("Links to pictures, one on a line. With one, the message goes out as an MMS."),
+        help_text=gettext_lazy(
+            "Links to pictures, sounds or films, one on a line. With one, the message goes out as an MMS, as soon as "
+            "what stands behind it has been checked."
+        ),
     )
     due = _moment(label=gettext_lazy("Send later"))
     zone = forms.CharField(label=gettext_lazy("Time zone"), required=False)
