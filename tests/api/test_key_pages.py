@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Page, expect
@@ -20,6 +19,7 @@ from messaging.models import Route
 from providers.errors import KeyRefused
 from tests.base import account, person, signed_in
 from tests.forms import Forms
+from tests.looks import fits
 
 pytestmark = pytest.mark.django_db
 
@@ -273,31 +273,21 @@ def test_a_key_is_made_rotated_and_revoked_by_anybody(admin_page: Page, live_ser
     account()
     page = admin_page
     page.goto(live_server.url + URL)
-    fit(page)
+    fits(page)
     page.get_by_role("link", name="New key").click()
     page.get_by_role("button", name="Make the key").click()
     expect(page.get_by_role("alert").first).to_contain_text("Nothing was saved")
-    fit(page)
+    fits(page)
     page.get_by_label("Name").fill("Web shop")
     page.get_by_role("button", name="Make the key").click()
     assert access.find(page.get_by_label("Key", exact=True).input_value()).name == "Web shop"
-    fit(page)
+    fits(page)
     page.get_by_role("link", name="I have copied it").click()
-    fit(page)
+    fits(page)
     page.get_by_role("button", name="Rotate the key").click()
     page.get_by_role("link", name="I have copied it").click()
     page.get_by_role("button", name="Revoke …").click()
-    fit(page)
+    fits(page)
     page.get_by_role("button", name="Revoke", exact=True).click()
     expect(page.get_by_text("is revoked. Whoever uses it is refused")).to_be_visible()
-    fit(page)
-
-
-def fit(page: Page) -> None:
-    for width, colours in ((1280, "light"), (1280, "dark"), (390, "light")):
-        page.set_viewport_size({"width": width, "height": 800})
-        page.emulate_media(color_scheme=colours)  # type: ignore[arg-type]
-        found = Axe().run(page).response["violations"]
-        serious = [(v["id"], v["nodes"][0]["target"]) for v in found if v["impact"] in ("serious", "critical")]
-        assert serious == [], (page.url, width, colours)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    fits(page)
