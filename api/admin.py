@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 from providers.admin import Admin, Record
 
-from .models import Answered, ApiKey
+from .models import Addressed, Answered, ApiKey, Delivery, DeliveryTry, Webhook
 
 
 @admin.register(ApiKey)
@@ -40,3 +40,43 @@ class AnsweredAdmin(Record):
     fields = ("key", "name", "status", "at")
     list_select_related = ("key",)
     sealed = ("key__sealed", "key__log", "body")
+
+
+@admin.register(Webhook)
+class WebhookAdmin(Record):
+    """To be looked at: the page of webhooks keeps what is written for them in step."""
+
+    list_display = ("url", "name", "key", "format", "enabled", "failures", "paused_reason", "created_at")
+    fields = (*list_display, "events", "for_campaigns", "failing_since", "hold_until", "paused_at", "created_by")
+    list_filter = ("format", "enabled", "for_campaigns")
+    search_fields = ("name", "url")
+    ordering = ("-id",)
+    list_select_related = ("key",)
+    sealed = ("sealed", "key__sealed", "key__log")
+
+
+@admin.register(Addressed)
+class AddressedAdmin(Record):
+    list_display = ("campaign_id", "webhook_id")
+    fields = ("campaign_id", "webhook_id")
+    readonly_fields = fields
+    ordering = ("-campaign_id",)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(Record):
+    list_display = ("id", "webhook_id", "event", "subject", "state", "attempts", "next_at", "created_at")
+    fields = ("webhook_id", *list_display[2:], "done_at", "body")
+    readonly_fields = fields
+    list_filter = ("state",)
+    search_fields = ("id__exact",)
+    ordering = ("-id",)
+
+
+@admin.register(DeliveryTry)
+class DeliveryTryAdmin(Record):
+    list_display = ("id", "delivery_id", "at", "status", "milliseconds", "error")
+    fields = (*list_display[1:], "headers", "answer")
+    readonly_fields = fields
+    search_fields = ("delivery__exact",)
+    ordering = ("-id",)

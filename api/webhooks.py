@@ -31,6 +31,7 @@ from .models import Addressed, ApiKey, Delivery, Scope, Webhook
 BATCH = 500  # occurrences that one transaction passes on
 MOST = 20  # webhooks of one key
 LONGEST_URL = 500
+REPLAYED = 1_000  # deliveries of one click
 KEPT = timedelta(days=30)
 AGAIN = timedelta(hours=1)  # after which a request that names a paused callback URL has it tried again
 REPORTS = [name for name in formats.EVENTS if formats.speaks(Webhook.Format.SMSPROVIDER, name)]
@@ -114,6 +115,14 @@ def keep_wanted() -> None:
 # --- What people do with them ----------------------------------------------------------------------------
 
 
+def save(row: Webhook, columns: Sequence[str] | None = None) -> Webhook:
+    """Keep a webhook that was made or changed by hand, or only these columns of it."""
+    with transaction.atomic():
+        row.save(update_fields=columns)
+        keep_wanted()
+    return row
+
+
 def rotate(row: Webhook) -> str:
     """Give it a new secret; the one before is no good any more."""
     row.sealed = {"secret": formats.new_secret()}
@@ -155,6 +164,14 @@ def replay(rows: Iterable[Delivery]) -> int:
         for row, first in ((row, row.replay_of_id or row.pk) for row in rows)
     ]
     return len(Delivery.objects.bulk_create(again, batch_size=BATCH))
+
+
+def replay_failed(row: Webhook) -> int:
+    """Post once more what was given up, oldest first, unless that was done; the newest REPLAYED at most."""
+    again = row.deliveries.filter(replay_of__isnull=False)
+    later = dict(again.order_by("pk").values_list("replay_of", "pk"))
+    failed = row.deliveries.filter(state=Delivery.State.FAILED).order_by("-pk")[:REPLAYED]
+    return replay([each for each in reversed(failed) if later.get(each.replay_of_id or each.pk, 0) <= each.pk])
 
 
 def outdated(now: datetime) -> Iterator[QuerySet[Any]]:

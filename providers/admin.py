@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, ClassVar, cast
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.db.models import QuerySet, URLField
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from .models import Exchange, Pace, ProviderAccount
+from . import guard
+from .models import AllowedHost, Exchange, Occurrence, Pace, ProviderAccount, Wanted
 
 FAR = 10_000  # rows; further the admin does not count
 
@@ -101,3 +104,36 @@ class ExchangeAdmin(Record):
     list_filter = ("open", AccountFilter)
     ordering = ("-id",)
     sealed = ("account__credentials", "trace")
+
+
+class AllowedHostForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
+    def clean_name(self) -> str:
+        """As it stands in an address, which may be given instead."""
+        text = str(self.cleaned_data["name"]).strip()
+        bare = f"[{text}]" if text.count(":") > 1 else text
+        name = guard.host_of(text if "://" in text else f"http://{bare}/")
+        if not name:
+            raise ValidationError(_("Write a host name or an IP address, without a path."))
+        return name
+
+
+@admin.register(AllowedHost)
+class AllowedHostAdmin(Admin):
+    """Hosts in private networks that webhooks and links may point to."""
+
+    form = AllowedHostForm
+    list_display = ("name", "created_at")
+    search_fields = ("name",)
+
+
+@admin.register(Occurrence)
+class OccurrenceAdmin(Record):
+    list_display = ("id", "name", "subject", "at")
+    search_fields = ("subject__exact",)
+    ordering = ("-id",)
+
+
+@admin.register(Wanted)
+class WantedAdmin(Record):
+    list_display = ("name",)
+    ordering = ("name",)

@@ -96,6 +96,14 @@ def host_name(text: str) -> str:
     return text.strip().lower().strip("[]").rstrip(".")
 
 
+def host_of(url: str) -> str:
+    """The host of an address as it is compared; empty if it has none."""
+    try:
+        return host_name(str(_parts(url).host))
+    except Refused:
+        return ""
+
+
 def is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):

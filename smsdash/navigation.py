@@ -55,6 +55,7 @@ GROUPS: tuple[tuple[Promise | str, tuple[Entry, ...]], ...] = (
             Entry("devices-devices", _("Devices & SIMs"), "smartphone", "devices.view_device"),
             Entry("devices-ussd", _("USSD console"), "square-terminal", "devices.view_ussdrequest"),
             Entry("api-keys", _("API keys"), "key-round", "api.view_apikey api.add_apikey"),
+            Entry("api-webhooks", _("Webhooks"), "webhook", "api.view_webhook"),
         ),
     ),
 )

@@ -29,6 +29,7 @@ urlpatterns = [
     path("", include("devices.urls")),
     path("", include("providers.urls")),
     path("", include("api.page_urls")),
+    path("", include("api.webhook_urls")),
 ]
 if settings.SMSDASH_DEMO:
     urlpatterns.append(path("sandbox/", include("sandbox.urls")))
