@@ -40,7 +40,7 @@ def server() -> Iterator[int]:
 def _wait_for(url: str) -> None:
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        with contextlib.suppress(requests.ConnectionError):
+        with contextlib.suppress(requests.RequestException):
             if requests.get(url, timeout=5).ok:
                 return
         time.sleep(0.1)
