@@ -101,9 +101,10 @@ def test_only_what_was_in_flight_is_uncertain(crashed: Crashed) -> None:
 
 
 def test_few_were_in_flight(crashed: Crashed) -> None:
+    """Under way, or answered and not written down yet: these are no more than those, or the next would not leave."""
     adapters = [kind.adapter for kind in registry.kinds().values()]
-    assert 0 < len(crashed.flying[0]) <= adapters[0].concurrency
-    assert len(adapters) - 1 <= len(crashed.flying[1]) <= sum(adapter.concurrency for adapter in adapters)
+    assert 0 < len(crashed.flying[0]) <= 2 * adapters[0].concurrency
+    assert len(adapters) - 1 <= len(crashed.flying[1]) <= 2 * sum(adapter.concurrency for adapter in adapters)
 
 
 def test_the_kept_counts_are_those_of_the_rows(crashed: Crashed) -> None:
