@@ -63,16 +63,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On PostgreSQL, only what can come out differently there: tests with a database or with real processes."""
-    if not config.getoption("postgres"):
-        return
-    dropped = [item for item in items if _once(item) or not _touches_database(item)]
+    """On PostgreSQL, only what can come out differently there: tests with a database or with real processes. Those that
+    take longest come first, so that no worker is left with one at the end."""
+    wanted = _on_postgresql if config.getoption("postgres") else _on_sqlite
+    dropped = [item for item in items if not wanted(item)]
     config.hook.pytest_deselected(items=dropped)
-    items[:] = [item for item in items if item not in set(dropped)]
+    gone = set(dropped)
+    items[:] = sorted((item for item in items if item not in gone), key=_rank)
 
 
-def _once(item: pytest.Item) -> bool:
-    return bool(item.get_closest_marker("browser") or item.get_closest_marker("once"))
+def _on_sqlite(item: pytest.Item) -> bool:
+    return item.get_closest_marker("machines") is None
+
+
+def _on_postgresql(item: pytest.Item) -> bool:
+    return not (item.get_closest_marker("browser") or item.get_closest_marker("once")) and _touches_database(item)
+
+
+def _rank(item: pytest.Item) -> int:
+    """Files stay together, with the processes and the browsers that they share."""
+    return 0 if item.get_closest_marker("server") else 1 if item.get_closest_marker("browser") else 2
 
 
 def _touches_database(item: pytest.Item) -> bool:

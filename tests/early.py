@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Generator
 
@@ -27,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is to be done at the end is done
     _forget_the_developers_settings()
     data_dir = tempfile.TemporaryDirectory(prefix="smsdash-test-", ignore_cleanup_errors=True)
     atexit.register(data_dir.cleanup)

@@ -1,6 +1,6 @@
 """Two hosts drain one campaign: together they keep each account's pace, and one finishes what the other cannot.
 
-On PostgreSQL each has a data directory of its own; on SQLite they are two clusters over the one there is.
+Each has a data directory of its own, and the same PostgreSQL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from providers import pacing, registry
 from tests import feeding, judge
 from tests.server import Server, until
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.machines]
 
 MANY = 240
 RATE = 4  # requests a second
@@ -46,8 +46,7 @@ def hosts(new_installation: Callable[[], dict[str, str]]) -> Iterator[tuple[Serv
     """As docs/deploy.md says: the same database and the same keys."""
     keys = {"SMSDASH_SECRET_KEY": "one for all hosts, and long enough", "SMSDASH_FIELD_KEYS": new_key()}
     here = new_installation() | keys
-    folder = here["SMSDASH_DATA_DIR"] + ("-second" if "DATABASE_URL" in here else "")
-    there = here | {"SMSDASH_WEB": "0", "SMSDASH_DATA_DIR": folder}
+    there = here | {"SMSDASH_WEB": "0", "SMSDASH_DATA_DIR": here["SMSDASH_DATA_DIR"] + "-second"}
     # the first start ever, and both at once
     with Server(there, "", SMSDASH_WORKERS="1") as host, Server(here, SMSDASH_WORKERS="1") as web:
         until("both to work", lambda: len(web.query("SELECT name FROM messaging_worker")) == 2)
