@@ -30,26 +30,44 @@ def _takes(body: type[Schema]) -> dict[str, Any]:
     return {**BEARER, "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-@router.post("/messages", response=answers(SeedSent), openapi_extra=_takes(SeedMessage), summary="Send messages")
+@router.post(
+    "/messages",
+    response=answers(SeedSent),
+    openapi_extra=_takes(SeedMessage),
+    tags=["Messages"],
+    summary="Send messages",
+)
 def send(request: HttpRequest) -> HttpResponse:
     """To one number or to an array of them. Needs the scope `send`."""
     return compat.answer(WIRE, request, "/messages")
 
 
-@router.get("/messages/{message_id}", response=answers(SeedStatus), openapi_extra=BEARER, summary="Get a message")
+@router.get(
+    "/messages/{message_id}",
+    response=answers(SeedStatus),
+    openapi_extra=BEARER,
+    tags=["Messages"],
+    summary="Get a message",
+)
 def status(request: HttpRequest, message_id: str) -> HttpResponse:
     """What became of it, in the words of the seed; `/details` tells all. Needs the scope `read`."""
     return compat.answer(WIRE, request, f"/messages/{message_id}")
 
 
-@router.get("/account", response=answers(SeedAccount), openapi_extra=BEARER, summary="Get the credits")
+@router.get(
+    "/account", response=answers(SeedAccount), openapi_extra=BEARER, tags=["Accounts"], summary="Get the credits"
+)
 def account(request: HttpRequest) -> HttpResponse:
     """Of this key, where it has a budget, else of the account that it sends through."""
     return compat.answer(WIRE, request, "/account")
 
 
 @router.post(
-    "/webhooks", response=answers(SeedRegistered, 201), openapi_extra=_takes(SeedWebhook), summary="Register a webhook"
+    "/webhooks",
+    response=answers(SeedRegistered, 201),
+    openapi_extra=_takes(SeedWebhook),
+    tags=["Webhooks"],
+    summary="Register a webhook",
 )
 def register(request: HttpRequest) -> HttpResponse:
     """For the events that this key may see; no events are all. The secret signs the deliveries."""
