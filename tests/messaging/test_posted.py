@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,7 +17,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from contacts.models import Contact
-from messaging import callbacks, clock, ledger, posted
+from messaging import callbacks, clock, ledger, posted, wakeup
 from messaging.models import Conversation, DeliveryReport, Message, Posted
 from providers.models import ProviderAccount
 from providers.types import Inbound, Report, Status
@@ -123,6 +124,9 @@ def test_many_posts_are_one_wake_up(account: ProviderAccount) -> None:
     OrmQ.objects.all().delete()
     post(account, report("last"), client=client)
     until("another one, for what came just after", OrmQ.objects.exists, 10)
+    OrmQ.objects.all().delete()
+    time.sleep(3 * wakeup.SOON)
+    assert not OrmQ.objects.exists()  # nothing came
 
 
 def test_the_clock_wakes_a_worker_for_what_was_left(
@@ -276,6 +280,24 @@ def test_other_methods_are_refused(method: str, account: ProviderAccount) -> Non
 def test_what_is_refused_says_why(path: str, body: bytes, status: int, account: ProviderAccount) -> None:
     reply = Client().post(f"/callbacks/{account.callback_token}/{path}", body, content_type="application/json")
     assert reply.status_code == status and reply.json()["error"].endswith(".")
+
+
+def test_a_nul_in_the_address_is_stored_as_a_sign_that_can_be(account: ProviderAccount) -> None:
+    message = sent(account)
+    request = posting.written(account, report(), SECRET)
+    headers = {name: value for name, value in request.headers.items() if name != "content-type"}
+    url = f"/callbacks/{account.callback_token}/?a=%00&%00=b"
+    assert Client().post(url, request.body, content_type="application/json", headers=headers).status_code == 200
+    posted.work()
+    assert status_of(message) == "delivered"
+
+
+def test_an_adapter_that_trips_is_no_failure_of_ours(
+    account: ProviderAccount, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(account.kind_class, "read_callback", lambda adapter, request: 1 // 0)
+    assert post(account, report()) == 400
+    assert "could not be read" in caplog.text and not Posted.objects.exists()
 
 
 @pytest.mark.parametrize("token", ["nosuch", "%00", "%ff%fe", "x" * 3_000])
