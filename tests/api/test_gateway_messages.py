@@ -41,11 +41,15 @@ def test_a_key_reads_its_own_messages_and_what_its_accounts_received() -> None:
     row, other = key(mine, accounts=[mine]), key(mine)
     own = [message(mine, row), message(foreign, row)]
     heard = message(mine, status="received")
-    for hidden in ({"client": other}, {"client": None}):
-        message(mine, **hidden)
-    message(foreign, status="received")
+    campaign = Campaign.objects.create(account=mine, text="Hello")
+    hidden = [message(mine, client, campaign=campaign) for client in (other, None)]
+    hidden.append(message(foreign, status="received", campaign=campaign))
     assert read(row) == [heard.pk, own[1].pk, own[0].pk]
     assert read(row, id=str(own[0].pk)) == [own[0].pk]
+    assert [read(row, id=str(m.pk)) for m in hidden] == [[], [], []]
+    assert read(row, group=campaign.token.hex) == []
+    with pytest.raises(errors.NotFound):
+        again(row, id=str(hidden[0].pk))
 
 
 def test_one_that_reads_all_reads_all_of_its_accounts() -> None:
