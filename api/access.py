@@ -111,6 +111,11 @@ def _parsed(address: str) -> IPv4Address | IPv6Address | None:
     return getattr(found, "ipv4_mapped", None) or found
 
 
+def within(address: str, networks: Iterable[str]) -> bool:
+    """Whether an address lies in one of the networks, as ``203.0.113.0/24``."""
+    return _within(_parsed(address), networks)
+
+
 def _within(address: IPv4Address | IPv6Address | None, networks: Iterable[str]) -> bool:
     return address is not None and any(address in ip_network(network, strict=False) for network in networks)
 

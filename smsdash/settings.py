@@ -46,6 +46,7 @@ SMSDASH_START_TEXT = env.str("SMSDASH_START_TEXT", "You get our messages again. 
 SMSDASH_HELP_TEXT = env.str("SMSDASH_HELP_TEXT", "Reply STOP to opt out, START to get messages again.")
 SMSDASH_API_RATE = Rate.parse(env.str("SMSDASH_API_RATE", "600/second"))  # of each API key that has no limit of its own
 SMSDASH_PROXIES = env.int("SMSDASH_PROXIES", 0)  # of ours in front of the web process, each adds to X-Forwarded-For
+SMSDASH_METRICS = env.list("SMSDASH_METRICS", [])  # addresses and networks that may read /metrics; none: it is off
 # Where providers reach this installation, for callbacks.
 SMSDASH_PUBLIC_URL = env.str("SMSDASH_PUBLIC_URL", f"http://{HOST}:{PORT}").rstrip("/")
 

@@ -8,7 +8,7 @@ from django.urls import include, path
 
 from messaging.callbacks import callback
 
-from . import health, views
+from . import health, metrics, views
 from .login import Login
 
 admin.site.login = secure_admin_login(admin.site.login)  # one door: the one with the rate limits
@@ -16,6 +16,7 @@ admin.site.login = secure_admin_login(admin.site.login)  # one door: the one wit
 urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    path("metrics", metrics.metrics, name="metrics"),
     path("login/", Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("login/account/", include("allauth.account.urls")),
