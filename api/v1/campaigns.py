@@ -15,10 +15,11 @@ from messaging import campaign_facts, campaign_pages, campaigns, conduct, foreca
 from messaging.campaign_pages import Filters, Shown
 from messaging.campaign_views import ACTIONS, Name
 from messaging.log import read_id
-from messaging.models import Campaign, Message
+from messaging.models import BulkAction, Campaign, Message
 from providers import errors, types
 
 from .. import access
+from ..models import ApiKey
 from . import drafting, reading
 from .caller import READ, SEND, Caller
 from .door import Call
@@ -118,7 +119,7 @@ class Preflight(Schema):
     readings: list[Reading] = Field(description="The text as some of them read it.")
 
 
-class Asked(Paging):
+class CampaignsAsked(Paging):
     state: StateFilter | None = None
     text: str = Field("", max_length=100, description="A part of the name or of the text.")
 
@@ -132,7 +133,7 @@ class Rename(Body):
 
 
 @router.get("/campaigns", response=answers(CampaignPage), summary="List campaigns")
-def listed(request: Call, asked: Query[Asked]) -> Any:
+def listed(request: Call, asked: Query[CampaignsAsked]) -> Any:
     """Newest first: those of this key, or of all its accounts if it reads all. A text to one number is none."""
     filters = Filters(asked.state or "", " ".join(asked.text.split()), reading.before(asked))
     rows, edge = campaign_pages.older(filters, asked.limit, reading.within(request.key))
@@ -226,14 +227,15 @@ def act(
 
 
 def _resend_failed(request: Call, found: Campaign) -> None:
-    """One at a time for each key, which pays for it."""
-    key = request.key
+    """One at a time for each key, which pays for those that were not resent yet; asked twice, it pays once."""
+    key, failed = request.key, conduct.counts_of(found.pk)[types.Status.FAILED]
+    token = f"key-{key.pk}-{found.pk}-{failed}"
     with transaction.atomic():
-        type(key).objects.select_for_update(no_key=True).only("pk").get(pk=key.pk)
-        failed = Message.objects.filter(campaign=found, status=types.Status.FAILED)
-        if key.credits is not None:
-            access.spend(key, failed.aggregate(parts=Sum("segments"))["parts"] or 0)
-        conduct.resend_failed(found, key.owner)
+        ApiKey.objects.select_for_update(no_key=True).only("pk").get(pk=key.pk)
+        if key.credits is not None and not BulkAction.objects.filter(values__token=token).exists():
+            rows = Message.objects.filter(campaign=found, status=types.Status.FAILED, resends__isnull=True)
+            access.spend(key, rows.aggregate(parts=Sum("segments"))["parts"] or 0)
+        conduct.resend_failed(found, key.owner, token)
 
 
 def _campaign(request: Call, text: str) -> Campaign:

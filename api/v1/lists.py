@@ -66,7 +66,7 @@ class MemberPage(Schema):
     next: Next
 
 
-class Sought(Paging):
+class MembersAsked(Paging):
     text: str = Field(
         "", max_length=100, description="The beginning of a number, in any spelling, or a part of a name."
     )
@@ -130,7 +130,7 @@ def delete(request: Call, list_id: str) -> Any:
 
 
 @router.get("/lists/{list_id}/members", response=answers(MemberPage), summary="List who is on a list")
-def members(request: Call, list_id: str, asked: Query[Sought]) -> Any:
+def members(request: Call, list_id: str, asked: Query[MembersAsked]) -> Any:
     of = _list(list_id)
     filters = directory.Filters(of, asked.status or "", " ".join(asked.text.split()))
     rows, edge = people.found(filters, asked)

@@ -59,7 +59,7 @@ class ContactPage(Schema):
     next: Next
 
 
-class Sought(Paging):
+class ContactsAsked(Paging):
     text: str = Field(
         "", max_length=100, description="The beginning of a number, in any spelling, or a part of a name."
     )
@@ -96,7 +96,7 @@ class OptIn(Body):
 
 
 @router.get("/contacts", response=answers(ContactPage), summary="List and find contacts")
-def listed(request: Call, asked: Query[Sought]) -> Any:
+def listed(request: Call, asked: Query[ContactsAsked]) -> Any:
     """Newest first. Names are looked for in so many rows at a time: a page may be short and not the last."""
     filters = directory.Filters(status=asked.status or "", text=" ".join(asked.text.split()))
     return page("contacts", *found(filters, asked))

@@ -130,13 +130,13 @@ class ConversationPage(Schema):
     next: Next
 
 
-class Asked(Paging):
+class ConversationsAsked(Paging):
     state: Literal["open", "closed"] | None = None
     number: str = Field("", max_length=20, description="In E.164.")
 
 
 @router.get("/conversations", response=answers(ConversationPage), tags=INBOX, summary="List conversations")
-def conversations(request: Call, asked: Query[Asked]) -> Any:
+def conversations(request: Call, asked: Query[ConversationsAsked]) -> Any:
     """With people who wrote to the accounts of this key; the latest message first."""
     rows = _conversations(request).order_by("-last")
     if asked.state:
