@@ -6,6 +6,7 @@ A secret is shown in the answer to the request that made it, and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from hashlib import sha256
 
 from django.contrib import messages
@@ -100,7 +101,7 @@ def webhook(request: HttpRequest, pk: int) -> HttpResponse:
         "webhook": row,
         "look": look_of(row),
         "events": events_of(row),
-        "lines": [(each, DELIVERY_LOOKS[each.state]) for each in found[:PAGE]],
+        "lines": [(each, DELIVERY_LOOKS[each.state], _next(row, each)) for each in found[:PAGE]],
         "state": state,
         "tabs": [(_query(state=name), label, name == state) for name, label in tabs],
         "here": _query(state=state),
@@ -120,6 +121,13 @@ def _deliveries(row: Webhook, state: str, before: int | None) -> QuerySet[Delive
     rows = row.deliveries.order_by("-pk").defer("body")
     rows = rows.filter(state=state) if state in Delivery.State.values else rows
     return rows.filter(pk__lt=before) if before else rows
+
+
+def _next(row: Webhook, each: Delivery) -> datetime | None:
+    """When a delivery is tried next; None: it is over, or the webhook is paused."""
+    if each.done_at or row.paused_reason:
+        return None
+    return max(each.next_at, row.hold_until or each.next_at)
 
 
 def _query(**values: str) -> str:
@@ -143,6 +151,7 @@ def delivery(request: HttpRequest, pk: int) -> HttpResponse:
         "delivery": row,
         "webhook": row.webhook,
         "look": DELIVERY_LOOKS[row.state],
+        "next_at": _next(row.webhook, row),
         "tries": [
             (each, "\n".join(f"{name}: {value}" for name, value in each.headers.items()))
             for each in row.tries.order_by("-pk")[:TRIES]

@@ -212,9 +212,9 @@ def test_deliveries_are_narrowed_and_paged() -> None:
     page = client.get(f"/webhooks/{row.pk}/")
     assert len(page.context["lines"]) == 50
     older = client.get(f"/webhooks/{row.pk}/?{page.context['older']}")
-    assert [each.subject for each, _look in older.context["lines"]] == [f"message:{n}" for n in range(9, -1, -1)]
+    assert [each.subject for each, *_rest in older.context["lines"]] == [f"message:{n}" for n in range(9, -1, -1)]
     failed = client.get(f"/webhooks/{row.pk}/?state=failed")
-    assert {each.state for each, _look in failed.context["lines"]} == {"failed"} and not failed.context["older"]
+    assert {each.state for each, *_rest in failed.context["lines"]} == {"failed"} and not failed.context["older"]
     assert "There are none of these." in text_of(client, f"/webhooks/{row.pk}/?state=waiting")
 
 
