@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
+from django.core.cache import cache
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Length
@@ -24,18 +25,21 @@ from providers import errors, registry, traces
 from providers.models import ProviderAccount
 from providers.types import Event, Inbound, Report, Request, UssdReply
 
-from . import inbound, inbox_optout, inbox_polling, ledger, reports
+from . import inbound, inbox_optout, inbox_polling, ledger, reports, wakeup
+from .drain import stopping
 from .models import Posted
 
 log = logging.getLogger(__name__)
 
 SLICE = 20.0  # seconds that a task works
+LINGER = 1.0  # seconds without anything new until it ends
+PULSE = 0.05  # seconds between two looks, in which others get to the database and more comes together
+PROMISE = 3.0  # seconds for which somebody who died is thought to be looking
 AT_ONCE = 500  # posts, and reports, in one transaction
 WORDS_AT_ONCE = 25  # of these, received messages
 BYTES_AT_ONCE = 2 * 1024 * 1024
 FIRST = 5  # seconds until what broke off is tried again; doubled each time
 LONGEST = 3_600
-BREATH = 0.02  # seconds between two transactions, in which others get to the database
 WORKING = 0x504F  # the number of the locks, in PostgreSQL
 
 
@@ -60,21 +64,41 @@ def _ready(rows: QuerySet[Posted]) -> QuerySet[Posted]:
     return rows.filter(Q(tries=0) | Q(next_at__lte=timezone.now()))
 
 
-def work(progress: Callable[[], object] = lambda: None) -> bool:
-    """Work on what is due, each account in its turn. True: there is more, but this took long enough.
+def watch(progress: Callable[[], object]) -> bool:
+    """Work on what is due, and go on looking until nothing has come for a while: a flood takes few wake-ups. True:
+    there is more, but this took long enough."""
+    if not cache.add(wakeup.WATCHED, True, PROMISE):
+        return False  # somebody looks already, and once more after giving that up
+    now = busy = kept = time.monotonic()
+    end = now + SLICE
+    try:
+        while now < end and now - busy < LINGER and not stopping():
+            if _round():
+                busy = now
+            if now - kept > PROMISE / 2:
+                progress()
+                cache.touch(wakeup.WATCHED, PROMISE)
+                kept = now
+            time.sleep(PULSE)
+            now = time.monotonic()
+    finally:
+        cache.delete(wakeup.WATCHED)
+    return work(0.0 if stopping() else end - now)
 
-    What another worker has in hand is left to it: when it is through with that, it looks once more.
-    """
-    end = time.monotonic() + SLICE
-    while accounts := due():
-        done = [_work_on(pk) for pk in accounts]
-        if not any(done):
-            return False
-        progress()
+
+def work(seconds: float = SLICE) -> bool:
+    """Work on what is due until nothing is. True: there is more, but the time is up."""
+    end = time.monotonic() + seconds
+    while _round():
         if time.monotonic() > end:
             return True
-        time.sleep(BREATH)
     return False
+
+
+def _round() -> bool:
+    """The next posts of each account. False: there was nothing to do, or others do it."""
+    done = [_work_on(pk) for pk in due()]
+    return any(done)
 
 
 def _work_on(account_id: int) -> bool:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 
+from django.core.cache import cache
 from django.db import DatabaseError, connection, transaction
 from django_q.tasks import async_task
 
@@ -14,6 +15,7 @@ from . import leases
 log = logging.getLogger(__name__)
 
 SOON = 0.2  # seconds between two wake-ups for posts
+WATCHED = "messaging-posted"  # in the cache while a worker looks for posts by itself (posted.py)
 APART = 0.2  # seconds between two for an account by ``drain_often``; a drain lingers longer (drain.py)
 _woken: dict[int, float] = {}  # when this process last woke somebody for an account
 
@@ -108,7 +110,8 @@ def _tell() -> None:
     while _rung.wait():
         _rung.clear()
         try:
-            posted()
+            if not cache.get(WATCHED):
+                posted()
         except DatabaseError:
             log.exception("No worker could be woken for what was posted; the clock will do it")
         finally:

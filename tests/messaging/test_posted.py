@@ -10,6 +10,8 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+from django.conf import settings
+from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
@@ -129,6 +131,34 @@ def test_many_posts_are_one_wake_up(account: ProviderAccount) -> None:
     assert not OrmQ.objects.exists()  # nothing came
 
 
+@pytest.mark.django_db(transaction=True)
+def test_nobody_is_woken_while_a_worker_looks(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.set(wakeup.WATCHED, True, 60)
+    post(account, report())
+    assert posted.watch(int) is False and Posted.objects.exists()  # there is somebody
+    time.sleep(2 * wakeup.SOON)
+    assert not OrmQ.objects.exists()
+    cache.delete(wakeup.WATCHED)
+    monkeypatch.setattr(posted, "LINGER", 0.1)
+    assert posted.watch(int) is False and not Posted.objects.exists()
+
+
+def test_what_comes_as_a_worker_gives_up_looking_is_worked_on(
+    account: ProviderAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message, late = sent(account), []
+
+    def slip_in(execute: Callable[..., Any], sql: str, values: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("DELETE FROM") and settings.CACHES["default"]["LOCATION"] in sql and not late:
+            late.append(post(account, report()))  # and nobody was woken, for the worker looked
+        return execute(sql, values, many, context)
+
+    monkeypatch.setattr(posted, "LINGER", 0.0)
+    with connection.execute_wrapper(slip_in):
+        posted.watch(int)
+    assert late == [200] and status_of(message) == "delivered"
+
+
 def test_the_clock_wakes_a_worker_for_what_was_left(
     account: ProviderAccount, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,14 +267,13 @@ def test_what_was_signed_with_a_secret_that_is_gone_is_kept_and_shown(account: P
 # --- Order -------------------------------------------------------------------------------------------------
 
 
-def test_what_people_write_goes_before_a_flood_of_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_people_write_goes_before_a_flood_of_reports() -> None:
     main = phones()
-    monkeypatch.setattr(posted, "SLICE", -1.0)  # one round
     client = Client()
     for n in range(30):
         posting.post(main, posting.gateway(SECRET, posting.gateway_message(f"g{n}", ADA, "Delivered")), client)
     post(main, Inbound("in-1", ADA, "STOP", device="1", sim=0), client=client)
-    assert posted.work() is True
+    assert posted.work(0) is True  # one round
     assert Contact.objects.get(number=ADA).opted_out_at is not None
     assert Posted.objects.count() == 30
 
