@@ -50,6 +50,7 @@ BENCHES = (
     Bench("expand", ("1000000", "PAIRS"), 0, ("0.9", "0.9")),
     Bench("expand", ("1000000", "PAIRS", "merged"), 0, ("0.5", "0.4")),
     Bench("flood", ("3000", "PAIRS"), 0, ("0.4", "0.45")),
+    Bench("busy", ("30000", "PAIRS", "100"), 0, ("0.8", "0.8")),
     Bench("contacts", ("1000000", "PAIRS"), 0, ("0.45", "0.6")),
 )
 
