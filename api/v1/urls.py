@@ -30,8 +30,8 @@ def _variables(route: str) -> list[bool]:
 
 
 def _pattern(route: str, operations: Mapping[str, Operation]) -> URLPattern:
-    past = {method for method in operations if (method, route) in wires.OPERATIONS}
-    return path(re.sub(r"{(\w+)}", r"<str:\1>", route.lstrip("/")), door(_view(operations), past))
+    seeds = {method: each.view_func for method, each in operations.items() if (method, route) in wires.OPERATIONS}
+    return path(re.sub(r"{(\w+)}", r"<str:\1>", route.lstrip("/")), door(_view(operations), seeds))
 
 
 def _view(operations: Mapping[str, Operation]) -> View:
