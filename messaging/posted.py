@@ -26,7 +26,6 @@ from providers.models import ProviderAccount
 from providers.types import Event, Inbound, Report, Request, UssdReply
 
 from . import inbound, inbox_optout, inbox_polling, ledger, reports, wakeup
-from .drain import stopping
 from .models import Posted
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ def _ready(rows: QuerySet[Posted]) -> QuerySet[Posted]:
     return rows.filter(Q(tries=0) | Q(next_at__lte=timezone.now()))
 
 
-def watch(progress: Callable[[], object]) -> bool:
+def watch(progress: Callable[[], object], stopping: Callable[[], bool]) -> bool:
     """Work on what is due, and go on looking until nothing has come for a while: a flood takes few wake-ups. True:
     there is more, but this took long enough."""
     if not cache.add(wakeup.WATCHED, True, PROMISE):

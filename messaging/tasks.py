@@ -83,7 +83,7 @@ def received(account_id: int) -> None:
 
 @makes_progress
 def posted() -> None:
-    if posts.watch(progress):
+    if posts.watch(progress, stopping):
         wakeup.posted()
 
 

@@ -135,12 +135,12 @@ def test_many_posts_are_one_wake_up(account: ProviderAccount) -> None:
 def test_nobody_is_woken_while_a_worker_looks(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
     cache.set(wakeup.WATCHED, True, 60)
     post(account, report())
-    assert posted.watch(int) is False and Posted.objects.exists()  # there is somebody
+    assert posted.watch(int, bool) is False and Posted.objects.exists()  # there is somebody
     time.sleep(2 * wakeup.SOON)
     assert not OrmQ.objects.exists()
     cache.delete(wakeup.WATCHED)
     monkeypatch.setattr(posted, "LINGER", 0.1)
-    assert posted.watch(int) is False and not Posted.objects.exists()
+    assert posted.watch(int, bool) is False and not Posted.objects.exists()
 
 
 def test_what_comes_as_a_worker_gives_up_looking_is_worked_on(
@@ -155,7 +155,7 @@ def test_what_comes_as_a_worker_gives_up_looking_is_worked_on(
 
     monkeypatch.setattr(posted, "LINGER", 0.0)
     with connection.execute_wrapper(slip_in):
-        posted.watch(int)
+        posted.watch(int, bool)
     assert late == [200] and status_of(message) == "delivered"
 
 
