@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.utils import timezone
 
 from contacts.recipients import OPTED_OUT, opted_out
@@ -146,13 +146,13 @@ def _store(entries: Sequence[_Entry]) -> None:
 
 def _commit(entries: Sequence[_Entry]) -> None:
     """Raises Uncertain if nobody can know whether it was committed; after any other error it was not."""
-    written = False
+    written = None
     try:
         with ledger.together():
             _write(entries)
-            written = True
-    except DatabaseError as error:
-        if written and connection.connection is None:
+            written = connection.connection
+    except (DatabaseError, InterfaceError) as error:
+        if written is not None and connection.connection is not written:  # dropped in the middle of the commit
             raise errors.Uncertain("The database went away while this was stored. It may have been taken.") from error
         raise
 
