@@ -54,6 +54,14 @@ class WorkerAdmin(Record):
     ordering = ("-progress_at",)
 
 
+@admin.register(models.Posted)
+class PostedAdmin(Record):
+    list_display = ("at", "account", "tries", "next_at", "error")
+    ordering = ("-id",)
+    exclude = ("body", "headers", "query")
+    sealed = ("account__credentials", "body", "headers", "query")
+
+
 @admin.register(models.Attempt)
 class AttemptAdmin(Record):
     list_display = ("at", "message_id", "account", "error_code", "error_text")
