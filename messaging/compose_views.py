@@ -154,7 +154,7 @@ def _is_same(campaign: Campaign, draft: Draft) -> bool:
 
 
 def _said(by: Campaign | Draft) -> tuple[Any, ...]:
-    rest = (by.hours, by.by_recipient, by.finish_by, by.expires_at, dict(by.devices))
+    rest = (by.name, by.hours, by.by_recipient, by.finish_by, by.expires_at, dict(by.devices))
     return (by.text, by.sender, list(by.attachments), by.priority, *rest)
 
 

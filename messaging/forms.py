@@ -36,7 +36,7 @@ MOST_LINKS = 10
 AHEAD = timedelta(days=366)
 JUST_PAST = timedelta(minutes=2)  # the minute that was chosen is over by the time the form arrives
 TIMES = ("due", "finish_by", "expires_at")
-RARE = ("hours", "by_recipient", "finish_by", "expires_at")  # folded away until they are used
+RARE = ("name", "hours", "by_recipient", "finish_by", "expires_at")  # folded away until they are used
 
 
 def accounts() -> QuerySet[ProviderAccount]:
@@ -114,6 +114,13 @@ class Compose(Phones, Addressees):
         label=gettext_lazy("Priority: goes ahead of everything else that waits"), required=False
     )
 
+    name = forms.CharField(
+        label=gettext_lazy("Name of the campaign"),
+        required=False,
+        max_length=100,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        help_text=gettext_lazy("By which you find it again. Without one it is called by its text."),
+    )
     hours = forms.CharField(
         label=gettext_lazy("Sending hours"),
         required=False,
@@ -279,6 +286,7 @@ class Compose(Phones, Addressees):
             attachments=data.get("attachments", ()),
             due_at=due if due and due > timezone.now() else None,
             priority=int(data["priority"]),
+            name=data.get("name", ""),
             route=data["route"],
             zone=data["zone"].key if "zone" in data and (due or hours) else "",
             hours=hours,

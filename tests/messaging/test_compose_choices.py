@@ -289,3 +289,11 @@ def test_the_same_form_after_its_time_has_come_is_the_same(client: Client, main:
     Campaign.objects.update(due_at=timezone.now() - timedelta(seconds=1))
     again = client.post(URL, values | {"due": f"{timezone.now():%Y-%m-%dT%H:%M}"})
     assert again["Location"] == first["Location"]
+
+
+def test_a_campaign_can_be_named_and_another_name_is_another_campaign(client: Client, main: ProviderAccount) -> None:
+    values = typed(main, name="Summer sale")
+    assert sent(client, values).name == "Summer sale"
+    assert "Summer sale" in client.get("/campaigns/").text
+    reply = client.post(URL, values | {"name": "Winter sale"})
+    assert "An earlier version of this form was sent already" in reply.text
