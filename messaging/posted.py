@@ -32,7 +32,8 @@ log = logging.getLogger(__name__)
 
 SLICE = 20.0  # seconds that a task works
 LINGER = 1.0  # seconds without anything new until it ends
-PULSE = 0.05  # seconds between two looks, in which others get to the database and more comes together
+PULSE = 0.2  # seconds from look to look, so that more comes together
+BREATH = 0.02  # seconds between two looks at least, in which others get to the database
 PROMISE = 3.0  # seconds for which somebody who died is thought to be looking
 AT_ONCE = 500  # posts, and reports, in one transaction
 WORDS_AT_ONCE = 25  # of these, received messages
@@ -78,7 +79,7 @@ def watch(progress: Callable[[], object], stopping: Callable[[], bool]) -> bool:
                 progress()
                 cache.touch(wakeup.WATCHED, PROMISE)
                 kept = now
-            time.sleep(PULSE)
+            time.sleep(max(BREATH, PULSE - (time.monotonic() - now)))
             now = time.monotonic()
     finally:
         cache.delete(wakeup.WATCHED)
