@@ -163,7 +163,8 @@ class Teller:
 
     def __init__(self, group: str, rows: Iterable[Row | None]) -> None:
         self.group = group
-        self.phones = gateway_phones.ids({(row.account_id, row.device) for row in rows if row})
+        phones = {(row.account_id, row.device) for row in rows if row and row.device}
+        self.phones = gateway_phones.ids(phones) if phones else {}
 
     def __call__(self, message: Outgoing, row: Row | None) -> Outcome:
         if row is None:

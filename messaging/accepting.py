@@ -23,7 +23,7 @@ from contacts.recipients import OPTED_OUT, opted_out
 from devices.targets import Choice
 from providers import errors
 from providers.models import ProviderAccount
-from providers.types import Feature, Outgoing, Status
+from providers.types import Feature, MessageType, Outgoing, Status
 
 from . import attachments, inserting, ledger, parking, placing, wakeup
 from .lean_rows import Lean
@@ -33,15 +33,7 @@ from .segments import measure
 
 TOGETHER = 64  # orders of one transaction
 FEW = 200  # messages up to which a statement names all of them
-
-_CAMPAIGNS = Lean(
-    Campaign, "token", "state", "account_id", "route_id", "text", "sender", "type", "attachments", "priority",
-    "due_at", "devices", "total", "expanded", "complete", "skipped", "client", "created_by_id", "created_at",
-)  # fmt: skip
-_MESSAGES = Lean(
-    Message, "account_id", "campaign_id", "number", "text", "sender", "type", "attachments", "segments", "status",
-    "priority", "due_at", "route_id", "device", "sim", "error_code", "error_text", "client", "created_at",
-)  # fmt: skip
+_CAMPAIGNS, _MESSAGES = Lean(Campaign), Lean(Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +82,7 @@ def accept(order: Order) -> Accepted:
     _desk.bring(entry)
     if entry.error:
         raise entry.error
-    return Accepted(entry.campaign.token, entry.rows)
+    return Accepted(entry.token, entry.rows)
 
 
 # --- At the desk -----------------------------------------------------------------------------------------
@@ -103,7 +95,8 @@ class _Entry:
         self.order = order
         self.done = False
         self.error: Exception | None = None
-        self.campaign = _campaign(order)
+        self.token = uuid.uuid4()
+        self.pk = 0  # of its campaign
         self.kept: Sequence[Outgoing] = ()
         self.rows: Sequence[Row | None] = ()
 
@@ -187,130 +180,168 @@ def _charged(entry: _Entry, alone: bool) -> bool:
 
 
 def _make(entries: Sequence[_Entry], now: datetime) -> None:
-    for entry in entries:
-        _fill(entry, now)
-    for entry, pk in zip(entries, _CAMPAIGNS.add([_campaign_row(e.campaign) for e in entries]), strict=True):
-        entry.campaign.pk = pk
+    links = {link for entry in entries for m in entry.kept for link in m.attachments}
+    if links:
+        attachments.want(links)
+    for entry, pk in zip(entries, _CAMPAIGNS.add([_campaign_row(entry, now) for entry in entries]), strict=True):
+        entry.pk = pk
         entry.order.stored(pk)
-    few: list[tuple[_Entry, list[Placed]]] = []
+    few: list[tuple[_Entry, list[_Stand]]] = []
     for entry in entries:
-        placed = _place(entry)
+        stands = _stands(entry, now)
         if len(entry.kept) > FEW:
-            _made(entry, placed, _add_many(entry, placed))
+            _tell(entry, stands, _add_many(entry, stands, now))
         else:
-            few.append((entry, placed))
-    rows = [row for entry, placed in few for row in _message_rows(entry, placed)]
+            few.append((entry, stands))
+    rows = [row for entry, stands in few for row in _message_rows(entry, stands, now)]
     ids = iter(_MESSAGES.add(rows) if rows else ())
-    for entry, placed in few:
-        _made(entry, placed, [next(ids) for _ in entry.kept])
-    for pk in sorted({row.account_id for e in entries for row in e.rows if row and row.status == Status.QUEUED}):
+    for entry, stands in few:
+        _tell(entry, stands, [next(ids) for _ in entry.kept])
+    for pk in sorted({row.account_id for e in entries for row in e.rows if row and row.status is Status.QUEUED}):
         wakeup.drain_often(pk)
 
 
-def _campaign(order: Order) -> Campaign:
-    first = order.messages[0]
+def _tell(entry: _Entry, stands: Sequence[_Stand], ids: Sequence[int]) -> None:
+    """The order of its messages."""
+    made = {
+        id(m): Row(pk, at.status, at.account_id, at.device, at.sim)
+        for m, at, pk in zip(entry.kept, stands, ids, strict=True)
+    }
+    entry.rows = [made.get(id(m)) for m in entry.order.messages]
+
+
+# --- Campaigns -------------------------------------------------------------------------------------------
+
+
+def _due(order: Order, now: datetime) -> datetime:
+    return max(order.due_at, now) if order.due_at else now
+
+
+def _parks(entry: _Entry) -> bool:
+    """Whether somebody has to agree first."""
+    return 0 < settings.SMSDASH_APPROVAL_ABOVE < len(entry.kept)
+
+
+def _campaign_row(entry: _Entry, now: datetime) -> dict[str, Any]:
+    """Its columns that are not as usual."""
+    order, first, total = entry.order, entry.order.messages[0], len(entry.order.messages)
+    row: dict[str, Any] = {
+        "token": entry.token,
+        "account_id": order.account.pk,
+        "text": first.text,
+        "due_at": _due(order, now),
+        "total": total,
+        "expanded": total,
+        "complete": True,
+        "client": order.client,
+        "created_by_id": order.user_id,
+        "created_at": now,
+    }
+    unusual = {
+        "route_id": order.route and order.route.pk,
+        "state": Campaign.State.APPROVAL.value if _parks(entry) else "",
+        "sender": order.sender,
+        "type": first.type.value if first.type is not MessageType.SMS else "",
+        "attachments": list(first.attachments),
+        "priority": order.priority,
+        "devices": order.devices.write(),
+        "skipped": {OPTED_OUT: total - len(entry.kept)} if len(entry.kept) < total else {},
+    }
+    return row | {name: value for name, value in unusual.items() if value}
+
+
+def _campaign(entry: _Entry, now: datetime) -> Campaign:
+    """What placing.py has to know of it."""
+    order, first = entry.order, entry.order.messages[0]
     return Campaign(
+        pk=entry.pk,
+        token=entry.token,
         account=order.account,
         route=order.route,
         text=first.text,
         sender=order.sender,
         type=first.type.value,
-        attachments=list(first.attachments),
         priority=order.priority,
+        due_at=_due(order, now),
         devices=order.devices.write(),
-        client=order.client,
-        created_by_id=order.user_id,
-        complete=True,
     )
 
 
-def _fill(entry: _Entry, now: datetime) -> None:
-    """What is known of a campaign once it is known who opted out."""
-    campaign, n = entry.campaign, len(entry.kept)
-    campaign.created_at, campaign.due_at = now, max(entry.order.due_at or now, now)
-    campaign.state = Campaign.State.APPROVAL if 0 < settings.SMSDASH_APPROVAL_ABOVE < n else Campaign.State.SENDING
-    campaign.total = campaign.expanded = len(entry.order.messages)
-    campaign.skipped = {OPTED_OUT: campaign.total - n} if n < campaign.total else {}
-    attachments.want({link for m in entry.kept for link in m.attachments})
+# --- Messages --------------------------------------------------------------------------------------------
 
 
-def _place(entry: _Entry) -> list[Placed]:
-    campaign, account = entry.campaign, entry.order.account
-    if entry.order.route is None and not account.hours and not account.can(Feature.DEVICES):
-        return [Placed(account.pk, "", None, campaign.due_at)] * len(entry.kept)
-    return placing.place(campaign, [m.number for m in entry.kept], 0, [len(m.text) for m in entry.kept])
+class _Stand(NamedTuple):
+    """Where a message is placed, and how it stands there: the columns of the same names."""
+
+    account_id: int
+    device: str
+    sim: int | None
+    status: Status
+    due_at: datetime
 
 
-def _standing(campaign: Campaign, placed: Placed) -> tuple[Status, datetime, str, str]:
-    """Status, moment, error code and error text of a message that is placed so."""
-    if parking.parks(campaign.state):
-        why = parking.values()
-        return Status.SCHEDULED, placed.due_at + parking.FAR, why["error_code"], why["error_text"]
-    return (Status.SCHEDULED if placed.due_at > campaign.created_at else Status.QUEUED), placed.due_at, "", ""
+def _stands(entry: _Entry, now: datetime) -> list[_Stand]:
+    order, numbers = entry.order, [m.number for m in entry.kept]
+    if order.route is None and not order.account.hours and not order.account.can(Feature.DEVICES):
+        placed = [Placed(order.account.pk, "", None, _due(order, now))] * len(numbers)
+    else:
+        placed = placing.place(_campaign(entry, now), numbers, 0, [len(m.text) for m in entry.kept])
+    parked = _parks(entry)
+    alike = {at: _stand(at, now, parked) for at in set(placed)}
+    return [alike[at] for at in placed]
 
 
-def _made(entry: _Entry, placed: Sequence[Placed], ids: Sequence[int]) -> None:
-    """Tell the order of its messages."""
-    standing = {place: _standing(entry.campaign, place)[0] for place in set(placed)}
-    made = (Row(pk, standing[at], at.account_id, at.device, at.sim) for pk, at in zip(ids, placed, strict=True))
-    kept = {id(m): row for m, row in zip(entry.kept, made, strict=True)}
-    entry.rows = [kept.get(id(m)) for m in entry.order.messages]
+def _stand(at: Placed, now: datetime, parked: bool) -> _Stand:
+    if parked:
+        return _Stand(*at[:3], Status.SCHEDULED, at.due_at + parking.FAR)
+    return _Stand(*at[:3], Status.SCHEDULED if at.due_at > now else Status.QUEUED, at.due_at)
 
 
-def _message_rows(entry: _Entry, placed: Sequence[Placed]) -> list[tuple[Any, ...]]:
-    campaign, hour = entry.campaign, ledger.hour_of(entry.campaign.created_at)
+def _message_rows(entry: _Entry, stands: Sequence[_Stand], now: datetime) -> list[dict[str, Any]]:
+    """Their columns that are not as usual; counted."""
+    same = _same(entry, now)
     rows = []
-    for m, at in zip(entry.kept, placed, strict=True):
-        status, due_at, code, text = _standing(campaign, at)
-        rows.append((
-            at.account_id, campaign.pk, m.number, m.text, campaign.sender, m.type.value, list(m.attachments),
-            measure(m.text).parts, status.value, campaign.priority, due_at, campaign.route_id, at.device, at.sim,
-            code, text, campaign.client, campaign.created_at,
-        ))  # fmt: skip
-    ledger.count((row[0], campaign.pk, hour, row[8], 1) for row in rows)
+    for m, at in zip(entry.kept, stands, strict=True):
+        row = same | {"account_id": at.account_id, "number": m.number, "text": m.text, "due_at": at.due_at}
+        unusual = {
+            "segments": parts if (parts := measure(m.text).parts) > 1 else 0,
+            "type": m.type.value if m.type is not MessageType.SMS else "",
+            "attachments": list(m.attachments),
+            "status": at.status.value if at.status is not Status.QUEUED else "",
+            "device": at.device,
+        }
+        row |= {name: value for name, value in unusual.items() if value}
+        rows.append(row if at.sim is None else row | {"sim": at.sim})
+    hour = ledger.hour_of(now)
+    ledger.count((at.account_id, entry.pk, hour, at.status.value, 1) for at in stands)
     return rows
 
 
-def _add_many(entry: _Entry, placed: Sequence[Placed]) -> list[int]:
-    campaign, kept = entry.campaign, entry.kept
+def _same(entry: _Entry, now: datetime) -> dict[str, Any]:
+    """What all messages of an order have, as far as it is not as usual."""
+    order = entry.order
+    row: dict[str, Any] = {"campaign_id": entry.pk, "client": order.client, "created_at": now}
+    unusual = {"route_id": order.route and order.route.pk, "sender": order.sender, "priority": order.priority}
+    return row | {name: value for name, value in unusual.items() if value} | (parking.values() if _parks(entry) else {})
+
+
+def _add_many(entry: _Entry, stands: Sequence[_Stand], now: datetime) -> list[int]:
+    kept, first = entry.kept, entry.kept[0]
     ids = _MESSAGES.reserve(len(kept))
     columns: dict[str, Sequence[Any]] = {"id": ids, "number": [m.number for m in kept]}
-    if any(m.text != kept[0].text for m in kept):
+    if any(m.text != first.text for m in kept):
         columns |= {"text": [m.text for m in kept], "segments": [measure(m.text).parts for m in kept]}
-    if any(m.attachments != kept[0].attachments for m in kept):
+    if any(m.attachments != first.attachments or m.type != first.type for m in kept):
         columns["type"] = [m.type.value for m in kept]
         columns["attachments"] = [json.dumps(m.attachments) for m in kept]
-    if any(at != placed[0] for at in placed):
-        standing = {at: _standing(campaign, at) for at in set(placed)}
-        columns |= {"account_id": [at.account_id for at in placed], "device": [at.device for at in placed]}
-        columns |= {"sim": [at.sim for at in placed], "status": [standing[at][0].value for at in placed]}
-        columns["due_at"] = [standing[at][1] for at in placed]
-    inserting.add(_sample(campaign, kept[0], placed[0]), columns)
-    return ids
-
-
-def _sample(campaign: Campaign, message: Outgoing, placed: Placed) -> Message:
-    status, due_at, code, text = _standing(campaign, placed)
-    return Message(
-        account_id=placed.account_id,
-        campaign=campaign,
-        text=message.text,
-        sender=campaign.sender,
-        type=message.type.value,
-        attachments=list(message.attachments),
-        segments=measure(message.text).parts,
-        status=status.value,
-        priority=campaign.priority,
-        due_at=due_at,
-        route_id=campaign.route_id,
-        device=placed.device,
-        sim=placed.sim,
-        error_code=code,
-        error_text=text,
-        client=campaign.client,
-        created_at=campaign.created_at,
+    if any(at is not stands[0] for at in stands):
+        columns |= dict(zip(_Stand._fields, zip(*stands, strict=True), strict=True))
+    sample = Message(
+        **_same(entry, now) | stands[0]._asdict(),
+        text=first.text,
+        segments=measure(first.text).parts,
+        type=first.type.value,
+        attachments=list(first.attachments),
     )
-
-
-def _campaign_row(campaign: Campaign) -> tuple[Any, ...]:
-    return tuple(getattr(campaign, name) for name in _CAMPAIGNS.columns)
+    inserting.add(sample, columns)
+    return ids
