@@ -6,6 +6,7 @@ wants it and may see it, and is gone from there in the same transaction. api/del
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ REPORTS = [name for name in formats.EVENTS if formats.speaks(Webhook.Format.SMSP
 def register(key: ApiKey, url: str, events: Sequence[str], format: str = Webhook.Format.SMSPROVIDER) -> Webhook:
     """A webhook of the key; the one that it has for this URL and format gets the events and keeps its secret.
 
-    Looks the host up, so not in a transaction. ``events``: none means all that the format has words for; in a wire
+    Looks the host up, so not in a transaction; one that is not found now may be when there is something to tell.
+    ``events``: none means all that the format has words for; in a wire
     format the word for a failure means cancellations too. Raises InvalidRequest.
     """
     _check(url)
@@ -76,11 +78,12 @@ def _chosen(events: Sequence[str], format: str) -> list[str]:
 def for_request(key: ApiKey, url: str) -> Webhook:
     """The webhook behind a ``callback_url``. It hears of the campaigns that are Addressed to it.
 
-    A URL that is new is looked up, so call it before the transaction of the request. Raises InvalidRequest.
+    The message matters more than what is told of it: whether the host may be called is seen when it is to be, and the
+    webhook's page says why it is not. Raises InvalidRequest for what is no URL.
     """
     row = Webhook.objects.filter(key=key.pk, url=url, for_campaigns=True).first()
     if row is None:
-        _check(url, unknown=True)
+        _check_spelling(url)
         with transaction.atomic():
             values = {"format": Webhook.Format.SMSPROVIDER, "events": REPORTS}
             row, _new = Webhook.objects.get_or_create(key=key, url=url, for_campaigns=True, defaults=values)
@@ -90,15 +93,20 @@ def for_request(key: ApiKey, url: str) -> Webhook:
     return row
 
 
-def _check(url: str, unknown: bool = False) -> None:
-    """``unknown``: a host that is not found now is fine, it may be found when there is something to tell."""
+def _check(url: str) -> None:
+    _check_spelling(url)
+    try:
+        with contextlib.suppress(guard.UnknownHost):
+            guard.check(url)
+    except guard.Refused as error:
+        raise errors.InvalidRequest(str(error)) from error
+
+
+def _check_spelling(url: str) -> None:
     if len(url) > LONGEST_URL:
         raise errors.InvalidRequest(f"The URL is longer than {LONGEST_URL} characters.")
     try:
-        guard.check(url)
-    except guard.UnknownHost as error:
-        if not unknown:
-            raise errors.InvalidRequest(str(error)) from error
+        guard.check_spelling(url)
     except guard.Refused as error:
         raise errors.InvalidRequest(str(error)) from error
 

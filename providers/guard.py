@@ -91,6 +91,11 @@ def check(url: str) -> None:
         raise UnknownHost(_("There is no host named %s. Look for a slip in the address.") % host) from error
 
 
+def check_spelling(url: str) -> None:
+    """See that it is an address at all, whatever stands behind it. Raises Refused."""
+    _parts(url)
+
+
 def host_name(text: str) -> str:
     """A host as it is compared: lower case, without brackets and the dot at the end."""
     return text.strip().lower().strip("[]").rstrip(".")
