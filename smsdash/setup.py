@@ -95,7 +95,8 @@ def _static_files(say: Say) -> None:
     if stamp.exists() and stamp.read_text() == state:
         return
     say("Collecting static files …")
-    call_command("collectstatic", interactive=False, verbosity=0)
+    unused = ["redoc.*"]  # the other way in which django-ninja could show the reference of /v1
+    call_command("collectstatic", interactive=False, verbosity=0, ignore_patterns=unused)
     stamp.write_text(state)
 
 
