@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,13 +141,18 @@ def test_it_follows_no_redirect_and_keeps_no_cookie(allowed: None, httpserver: H
         guard.fetch(httpserver.url_for("/x"), 100)
 
 
-def test_proxies_of_the_environment_count_for_nothing(
-    allowed: None, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+def test_the_environment_counts_for_nothing(
+    allowed: None, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    """Neither its proxies nor the passwords that somebody keeps there."""
+    (tmp_path / "netrc").write_text("machine localhost login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     httpserver.expect_request("/x").respond_with_data("here")
     assert guard.fetch(httpserver.url_for("/x"), 100)[1] == b"here"
+    ((request, _response),) = httpserver.log
+    assert "Authorization" not in request.headers
 
 
 def test_it_reads_no_further_than_it_was_told(allowed: None, httpserver: HTTPServer) -> None:
