@@ -25,7 +25,7 @@ def server() -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
-    command = supervisor._gunicorn()
+    command = [*supervisor._gunicorn(), "--max-requests", "0"]  # a new process would close connections
     command[command.index("--bind") + 1] = f"127.0.0.1:{port}"
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "bench.web_settings"}
     process = subprocess.Popen(command, env=environment)
