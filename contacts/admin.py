@@ -17,6 +17,7 @@ from .models import (
     ImportChunk,
     ImportReject,
     Mirror,
+    OptOutText,
     OptOutWord,
     Subscription,
 )
@@ -109,3 +110,9 @@ class OptOutWordAdmin(Admin):
     list_display = ("word", "kind", "language")
     list_filter = ("kind", "language")
     search_fields = ("word__startswith",)
+
+
+@admin.register(OptOutText)
+class OptOutTextAdmin(Admin):
+    list_display = ("language", "kind", "text")
+    list_filter = ("kind", "language")

@@ -323,7 +323,9 @@ class OptOutWord(models.Model):
 
     word = models.CharField(_("word"), max_length=40, unique=True, help_text=_("In any case of letters."))
     kind = models.CharField(_("meaning"), max_length=5, choices=Kind.choices)
-    language = models.CharField(_("language"), max_length=20, blank=True, help_text=_("For your own overview."))
+    language = models.CharField(
+        _("language"), max_length=20, blank=True, help_text=_("Whoever writes it is answered in this language.")
+    )
 
     class Meta:
         ordering = ["kind", "language", "word"]
@@ -332,3 +334,22 @@ class OptOutWord(models.Model):
 
     def __str__(self) -> str:
         return self.word
+
+
+class OptOutText(models.Model):
+    """What people are answered to a word of this meaning and language; where there is none, the setting is."""
+
+    kind = models.CharField(_("meaning"), max_length=5, choices=OptOutWord.Kind.choices)
+    language = models.CharField(
+        _("language"), max_length=20, help_text=_("As it stands with the words that are answered so.")
+    )
+    text = models.TextField(_("answer"), blank=True, help_text=_("Empty: these words are not answered."))
+
+    class Meta:
+        ordering = ["language", "kind"]
+        constraints = [models.UniqueConstraint(fields=["kind", "language"], name="one_answer_to_words")]
+        verbose_name = _("answer to opt-out words")
+        verbose_name_plural = _("answers to opt-out words")
+
+    def __str__(self) -> str:
+        return f"{self.language}: {self.text}"

@@ -8,8 +8,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from django.conf import settings
+
 from . import consent
-from .models import Contact, How, OptOutWord
+from .models import Contact, How, OptOutText, OptOutWord
 
 Kind = OptOutWord.Kind
 NEAR = 6  # words of a text in which one that opts out may be meant, though others are with it
@@ -23,15 +25,23 @@ USUAL = {
     Kind.HELP: "HELP INFO 帮助",
 }
 """What holds while the table of words is empty."""
+SETTINGS = {kind: f"SMSDASH_{kind.name}_TEXT" for kind in Kind}
 
 
 class Heard(NamedTuple):
     """What a received text means. ``kind``: of its word, empty for none. ``changed``: the contact was opted out or in
-    by it. ``near``: no word alone, but a word of opting out is in it, so a person should look."""
+    by it. ``near``: no word alone, but a word of opting out is in it, so a person should look. ``language``: the
+    word's."""
 
     kind: str = ""
     changed: bool = False
     near: bool = False
+    language: str = ""
+
+
+class Word(NamedTuple):
+    kind: str
+    language: str
 
 
 def hear(number: str, text: str, source: str, proof: Mapping[str, Any] | None = None) -> Heard:
@@ -39,30 +49,37 @@ def hear(number: str, text: str, source: str, proof: Mapping[str, Any] | None = 
 
     In the caller's transaction.
     """
-    kind, near = meaning(text)
+    heard = meaning(text)
     proof = {"text": text.strip(), "source": source, **(proof or {})}
-    if kind == Kind.STOP:
-        return Heard(kind, consent.opt_out_numbers([number], How.STOP, source, proof=proof) > 0)
-    if kind == Kind.START:
-        return Heard(kind, consent.opt_in(_known(number), How.STOP, source, proof=proof) > 0)
-    return Heard(kind, False, near)
+    if heard.kind == Kind.STOP:
+        return heard._replace(changed=consent.opt_out_numbers([number], How.STOP, source, proof=proof) > 0)
+    if heard.kind == Kind.START:
+        return heard._replace(changed=consent.opt_in(_known(number), How.STOP, source, proof=proof) > 0)
+    return heard
 
 
-def meaning(text: str) -> tuple[str, bool]:
-    """The kind of a text that is one of the words alone, else empty; and whether opting out may be meant otherwise."""
-    said = fold(text)
-    kinds = words()
-    if said in kinds:
-        return kinds[said], False
-    stops = [word for word, kind in kinds.items() if kind == Kind.STOP]
-    return "", _is_near(said, stops)
+def meaning(text: str) -> Heard:
+    """What a text means that is one of the words alone, or whether opting out may be meant otherwise. Nothing is
+    changed."""
+    said, known = fold(text), words()
+    if word := known.get(said):
+        return Heard(word.kind, language=word.language)
+    return Heard(near=_is_near(said, [stop for stop, word in known.items() if word.kind == Kind.STOP]))
 
 
-def words() -> dict[str, str]:
-    """The kind of each word, folded."""
-    stored = dict(OptOutWord.objects.values_list("word", "kind"))
-    usual = {word: kind.value for kind, line in USUAL.items() for word in line.split()}
-    return {fold(word): kind for word, kind in (stored or usual).items()}
+def words() -> dict[str, Word]:
+    """What each word means, by the word folded."""
+    stored = {fold(word): Word(*rest) for word, *rest in OptOutWord.objects.values_list("word", "kind", "language")}
+    usual = {fold(word): Word(kind.value, "") for kind, line in USUAL.items() for word in line.split()}
+    return stored or usual
+
+
+def answer(heard: Heard) -> str:
+    """What people are told who wrote the word, in its language; empty: nothing. An empty setting silences all."""
+    usual: str = getattr(settings, SETTINGS[heard.kind]) if heard.kind else ""
+    rows = OptOutText.objects.filter(kind=heard.kind, language=heard.language)
+    own = rows.values_list("text", flat=True).first() if usual and heard.language else None
+    return usual if own is None else own
 
 
 def _is_near(said: str, stops: Sequence[str]) -> bool:

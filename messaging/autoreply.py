@@ -13,9 +13,9 @@ import zoneinfo
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from django.conf import settings
 from django.utils import timezone
 
+from contacts import optout
 from contacts.models import Contact
 from contacts.optout import Heard, Kind, fold
 from contacts.recipients import opted_out
@@ -58,11 +58,11 @@ def answer(account: ProviderAccount, conversation: Conversation, message: Messag
 def _text(message: Message, heard: Heard) -> tuple[AutoReply | None, str]:
     """What is to be answered, and by which rule. Words of opting out are answered when they changed something."""
     if heard.changed:
-        return None, settings.SMSDASH_STOP_TEXT if heard.kind == Kind.STOP else settings.SMSDASH_START_TEXT
+        return None, optout.answer(heard)
     if heard.kind == Kind.STOP:
         return None, ""
-    if heard.kind == Kind.HELP and settings.SMSDASH_HELP_TEXT:
-        return None, settings.SMSDASH_HELP_TEXT
+    if heard.kind == Kind.HELP and (text := optout.answer(heard)):
+        return None, text
     rule = choose(message, timezone.now())
     return rule, _written(rule.text, message.number) if rule else ""
 

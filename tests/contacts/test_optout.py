@@ -50,16 +50,16 @@ def test_the_word_alone_opts_out(text: str) -> None:
     ],
 )
 def test_anything_else_does_not_and_near_misses_are_told(text: str, near: bool) -> None:
-    assert optout.hear(ADA, text, "message 1") == ("", False, near)
+    assert optout.hear(ADA, text, "message 1")[:3] == ("", False, near)
     assert not opted_out()
 
 
 @pytest.mark.parametrize("text", ["START", "unstop", "Yes!", "订阅"])
 def test_other_words_opt_in_again(text: str) -> None:
     optout.hear(ADA, "stop", "message 1")
-    assert optout.hear(ADA, text, "message 2") == ("start", True, False)
+    assert optout.hear(ADA, text, "message 2")[:3] == ("start", True, False)
     assert not opted_out()
-    assert optout.hear(ADA, text, "message 3") == ("start", False, False)
+    assert optout.hear(ADA, text, "message 3")[:3] == ("start", False, False)
 
 
 def test_a_second_stop_changes_nothing() -> None:
@@ -69,15 +69,15 @@ def test_a_second_stop_changes_nothing() -> None:
 
 @pytest.mark.parametrize("text", ["help", "INFO", "帮助"])
 def test_a_word_that_asks_for_help_changes_nothing(text: str) -> None:
-    assert optout.hear(ADA, text, "message 1") == ("help", False, False)
+    assert optout.hear(ADA, text, "message 1")[:3] == ("help", False, False)
     assert not Contact.objects.exists()
 
 
 def test_the_words_are_an_administrators_choice() -> None:
     OptOutWord.objects.filter(word="QUIT").delete()
     OptOutWord.objects.create(word="Lõpeta", kind="stop", language="et")
-    assert optout.meaning("quit") == ("", False)
-    assert optout.meaning("LÕPETA") == ("stop", False)
+    assert optout.meaning("quit").kind == ""
+    assert optout.meaning("LÕPETA")[:3] == ("stop", False, False)
 
 
 def test_the_usual_words_hold_while_the_table_is_empty() -> None:

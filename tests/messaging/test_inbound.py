@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from contacts.models import ConsentEvent, Contact
+from contacts.models import ConsentEvent, Contact, OptOutText, OptOutWord
 from messaging import admission, conduct, inbound, ledger
 from messaging.backlog import Waiting
 from messaging.models import Answer, Campaign, Conversation, Message
@@ -142,6 +142,34 @@ def test_stop_is_confirmed_once_and_the_confirmation_may_leave(main: ProviderAcc
     assert [m.id for m in _admitted(main, sent())] == [sent()[0].pk]
     other.refresh_from_db()
     assert (other.status, other.error_code) == ("canceled", "opted_out")
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("退订", "您已退订"), ("abmelden", "Sie sind abgemeldet"), ("STOP", "Bye."), ("ARRÊT", "Vous ne recevrez plus")],
+)
+def test_they_are_answered_in_the_language_of_their_word(
+    word: str, told: str, main: ProviderAccount, settings: Any
+) -> None:
+    settings.SMSDASH_STOP_TEXT = "Bye."
+    write(main, word)
+    write(main, "stop")
+    assert len(sent()) == 1 and sent()[0].text.startswith(told)
+
+
+@pytest.mark.parametrize(("usual", "told"), [("Welcome back.", "Taas siin."), ("", "")])
+def test_the_answers_are_an_administrators_choice(usual: str, told: str, main: ProviderAccount, settings: Any) -> None:
+    settings.SMSDASH_STOP_TEXT, settings.SMSDASH_START_TEXT, settings.SMSDASH_HELP_TEXT = "", usual, "Help."
+    OptOutWord.objects.create(word="Jätka", kind="start", language="et")
+    OptOutText.objects.create(kind="start", language="et", text="Taas siin.")
+    OptOutText.objects.filter(kind="help", language="zh").update(text="")
+    write(main, "stop")
+    write(main, "jätka")
+    assert [message.text for message in sent()] == ([told] if told else [])
+    write(main, "帮助", number=BO)
+    assert not sent(BO)
+    write(main, "help", number=BO)
+    assert [message.text for message in sent(BO)] == ["Help."]
 
 
 def _admitted(at: ProviderAccount, messages: list[Message]) -> list[Waiting]:
