@@ -13,9 +13,9 @@ from .models import ApiKey
 MOST = 1_000  # keys in the memory of a process
 _known: dict[str, tuple[tuple[Any, ...], ApiKey]] = {}
 
-_STORED = (
-    "SELECT k.*, u.is_active, a.updated_at FROM api_apikey k LEFT JOIN auth_user u ON u.id = k.owner_id "
-    "LEFT JOIN providers_provideraccount a ON a.id = k.account_id WHERE k.key_hash = %s"
+_STORED = (  # subqueries are planned quicker than joins
+    "SELECT k.*, (SELECT is_active FROM auth_user WHERE id = k.owner_id), "
+    "(SELECT updated_at FROM providers_provideraccount WHERE id = k.account_id) FROM api_apikey k WHERE k.key_hash = %s"
 )
 
 
