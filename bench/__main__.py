@@ -51,6 +51,8 @@ BENCHES = (
     Bench("expand", ("1000000", "PAIRS", "merged"), 0, ("0.5", "0.4")),
     Bench("flood", ("3000", "PAIRS"), 0, ("0.4", "0.45")),
     Bench("busy", ("30000", "PAIRS", "100"), 0, ("0.8", "0.8")),
+    Bench("accept", ("1", "2000", "PAIRS"), 1, ("0.4", "0.45")),
+    Bench("accept", ("5000", "1", "PAIRS"), None, ("0.5", "0.5")),
     Bench("contacts", ("1000000", "PAIRS"), 0, ("0.45", "0.6")),
 )
 
