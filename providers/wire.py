@@ -24,6 +24,7 @@ MAX_RECIPIENTS = 5_000  # of one request to a served wire
 
 _NOISE = re.compile(r"[\s\-.()\u00a0]+")
 _E164 = re.compile(r"\+?[0-9]{7,15}", re.ASCII)
+_CLEAN = re.compile(r"\+[0-9]{7,15}|(?!00)[0-9]{3,6}", re.ASCII)
 _SHORT_CODE = re.compile(r"[0-9]{3,6}", re.ASCII)
 _FALSE = {"", "0", "false", "null", "none", "off", "no"}
 
@@ -142,6 +143,8 @@ def clean_number(text: str) -> str:
     Spaces, dashes, dots and brackets are dropped and a leading 00 is read as +. Bare digits (7 to 15) get a +.
     Whether the number can exist is not asked here. Raises ValueError with a sentence.
     """
+    if _CLEAN.fullmatch(text):
+        return text
     bare = _NOISE.sub("", text)
     if bare.startswith("00"):
         bare = "+" + bare[2:]

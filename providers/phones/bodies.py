@@ -154,7 +154,7 @@ def write_message(info: MessageInfo) -> dict[str, Any]:
     there = info.status in (Status.DELIVERED, Status.RECEIVED)
     problem = _told(info)
     return {
-        "ID": info.id,
+        "ID": info.id or None,
         "number": info.number,
         "message": info.text,
         "deviceID": info.device or None,
