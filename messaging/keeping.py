@@ -69,10 +69,14 @@ def keep(account: ProviderAccount, post: Request, events: Sequence[Event]) -> bo
 
 
 def _fulfil(wishes: Sequence[_Wish]) -> None:
-    """All of them in one statement, or each alone where that fails."""
+    """All of them in one statement, or each alone where one of them cannot be kept."""
     try:
         kept = _insert(wishes)
-    except Exception as error:  # whatever it is, everybody who waits is told
+    except (OperationalError, InterfaceError) as error:  # the database does not answer: neither to each alone
+        for wish in wishes:
+            wish.error = error
+        return
+    except Exception as error:
         if len(wishes) == 1:
             wishes[0].error = error
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from io import BytesIO
@@ -12,14 +13,14 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, DataError, OperationalError, connection
 from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from contacts.models import Contact
-from messaging import callbacks, clock, ledger, posted, wakeup
+from messaging import callbacks, clock, keeping, ledger, posted, wakeup
 from messaging.models import Conversation, DeliveryReport, Message, Posted
 from providers.models import ProviderAccount
 from providers.types import Inbound, Report, Status
@@ -94,6 +95,46 @@ def test_to_store_a_post_takes_one_statement(account: ProviderAccount) -> None:
     with CaptureQueriesContext(connection) as queries:
         post(account, report("m2"), client=client)
     assert [query["sql"].strip()[:28] for query in queries] == ["INSERT INTO messaging_posted"]
+
+
+def test_what_the_database_does_not_take_is_our_failure_and_not_acknowledged(account: ProviderAccount) -> None:
+    client = Client(raise_request_exception=False)
+    with failing("INSERT INTO messaging_posted", OperationalError("gone")) as refused:
+        assert post(account, report(), client=client) == 500
+    assert refused and not Posted.objects.exists()
+    assert post(account, report(), client=client) == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_posts_that_come_together_are_stored_together(account: ProviderAccount) -> None:
+    changed, poison = base.account("Changed"), base.account("Poison")
+    for each in (account, changed, poison):
+        post(each, report())
+    Posted.objects.all().delete()
+    changed.save()  # and no process knows
+    statements: list[str] = []
+
+    def one(to: ProviderAccount) -> int:
+        def look(execute: Callable[..., Any], sql: str, values: Any, many: bool, context: Any) -> Any:
+            if "INSERT INTO messaging_posted" in sql:
+                statements.append(sql)
+                if poison.pk in values:
+                    raise DataError("no such thing")
+            return execute(sql, values, many, context)
+
+        try:
+            with connection.execute_wrapper(look):
+                return post(to, report(), client=Client(raise_request_exception=False))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        with keeping._writing:
+            asked = [pool.submit(one, to) for to in (account, changed, poison, account)]
+            until("all to wait", lambda: len(keeping._wishes) == 4, 10)
+        assert [answer.result(30) for answer in asked] == [200, 200, 500, 200]
+    assert Posted.objects.count() == 3
+    assert len(statements) == 6  # together, each alone, and once more as the account is now
 
 
 def test_what_nobody_knows_is_taken_and_not_kept(account: ProviderAccount) -> None:
