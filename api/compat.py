@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
+from messaging import accepting
 from providers import errors, registry, serving, web
 from providers.base import Dialect
-from providers.types import Credential, RateState, Reply, Request
+from providers.types import RateState, Reply, Request, Send
 
 from . import access, idempotency, recall
 from .models import ApiKey
 from .service import Service
 
 log = logging.getLogger(__name__)
+
+FRESH = 1.0  # seconds
+_used = threading.local()  # when this thread used its connection last
 
 BUSY = "smsdash cannot reach its database for the moment, and nothing was done. Try again in a moment."
 BROKEN = "smsdash failed to answer, and what was asked may have been done. Tell its administrator."
@@ -58,29 +64,30 @@ class _Call:
         self.limits = RateState(rate.limit, rate.limit, rate.seconds)
 
     def answered(self, asked: Request) -> HttpResponse:
-        """Raises ProviderError."""
+        """Raises ProviderError. A key that is remembered serves as long as it is as it was."""
         credential = self.dialect.credential(asked)
-        key = self._found(credential)
+        _spare_the_check()
+        known = recall.remembered(credential.key, credential.secret)
+        try:
+            if known:
+                return self._admit(known, asked)
+        except accepting.Changed:
+            pass
+        except errors.ProviderError:
+            if _holds(known):
+                raise
+        return self._admit(recall.find(credential.key, credential.secret), asked)
+
+    def _admit(self, key: ApiKey, asked: Request) -> HttpResponse:
         self.limits = access.admit(key, access.address_of(self.request))
         return idempotency.once(key, self.request, asked.body, lambda: self._done(key, asked))
-
-    @staticmethod
-    def _found(credential: Credential) -> ApiKey:
-        """The first thing that the database is asked, so this is where it shows if the connection was lost meanwhile;
-        to look at that beforehand would cost a question each time."""
-        connection.health_check_done = True
-        try:
-            return recall.find(credential.key, credential.secret)
-        except (OperationalError, InterfaceError):
-            if connection.in_atomic_block or connection.is_usable():
-                raise
-            connection.close()
-            return recall.find(credential.key, credential.secret)
 
     def _done(self, key: ApiKey, asked: Request) -> HttpResponse:
         service = Service(key)
         self.dialect.clock = service.clock
         op = self.dialect.operation(asked)
+        if not (isinstance(op, Send) and not op.list_id or _holds(key)):  # such messages are stored if it holds
+            raise accepting.Changed
         return web.respond(self.dialect.write(op, serving.handle(service, op)))
 
     def refused(self, error: errors.ProviderError) -> HttpResponse:
@@ -92,3 +99,16 @@ class _Call:
         for name, value in self.dialect.with_limits(Reply(0), self.limits).headers.items():
             response[name] = value
         return response
+
+
+def _holds(key: ApiKey | None) -> bool:
+    """Whether a key that was remembered is as it was. One that was just found is."""
+    return key is None or key.proof is None or key.proof in recall.still([key.proof])
+
+
+def _spare_the_check() -> None:
+    """A connection that worked a moment ago is not asked once more whether it does."""
+    now = time.monotonic()
+    if now - getattr(_used, "at", -FRESH) < FRESH:
+        connection.health_check_done = True
+    _used.at = now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import ip_network
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -77,6 +78,8 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(_("last used"), null=True, blank=True, editable=False)
     last_used_from = models.GenericIPAddressField(null=True, blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    proof: tuple[str, tuple[Any, ...]] | None = None  # see recall.py
 
     class Meta:
         verbose_name = _("API key")

@@ -17,7 +17,7 @@ from messaging.segments import measure
 from providers import errors
 from providers.types import Credits, Outcome, Outgoing, Problem, Send, SendResult, Status
 
-from . import access, gateway_phones, terms, webhooks
+from . import access, gateway_phones, recall, terms, webhooks
 from .models import Addressed, ApiKey, Scope
 from .terms import Way
 
@@ -82,6 +82,8 @@ def _order(
         user_id=key.owner_id,
         charge=spent,
         stored=stored,
+        proof=key.proof,
+        still=recall.still,
     )
 
 

@@ -10,7 +10,7 @@ import json
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -41,7 +41,8 @@ class Order:
     """``messages``: with clean numbers, no object twice. ``route``: ``account`` is then any of its accounts.
 
     ``due_at`` None: now. ``charge`` is called in the transaction with the parts of the messages that are kept, and may
-    refuse them with a ProviderError before it has written anything; ``stored`` with the id of the campaign.
+    refuse them with a ProviderError before it has written anything; ``stored`` with the id of the campaign. ``proof``:
+    what the order is based on; ``still`` is asked, once for many orders, which proofs hold.
     """
 
     account: ProviderAccount
@@ -55,6 +56,12 @@ class Order:
     user_id: int | None = None
     charge: Callable[[int], None] = lambda parts: None
     stored: Callable[[int], None] = lambda campaign_id: None
+    proof: Any = None
+    still: Callable[[Collection[Any]], Collection[Any]] = lambda proofs: proofs
+
+
+class Changed(Exception):
+    """What the order was based on is not so any more."""
 
 
 class Row(NamedTuple):
@@ -76,8 +83,11 @@ class Accepted:
 
 
 def accept(order: Order) -> Accepted:
-    """Store an order. Raises what ``charge`` raises; Uncertain when the database went away in the middle of the commit,
-    DatabaseError when surely nothing was stored."""
+    """Store an order.
+
+    Raises Changed, and what ``charge`` raises; Uncertain when the database went away in the middle of the commit,
+    DatabaseError when surely nothing was stored.
+    """
     entry = _Entry(order)
     _desk.bring(entry)
     if entry.error:
@@ -156,16 +166,27 @@ def _commit(entries: Sequence[_Entry]) -> None:
 def _write(entries: Sequence[_Entry]) -> None:
     """Keys are locked first, in the order of their ids, and the counts last."""
     with ledger.together():
+        wrong = _disproved(entries)
         out = opted_out(list({m.number for entry in entries for m in entry.order.messages}))
         taken = []
         for entry in sorted(entries, key=lambda entry: entry.order.client or 0):
             entry.error = None
             entry.kept = [m for m in entry.order.messages if m.number not in out] if out else entry.order.messages
             entry.rows = [None] * len(entry.order.messages)
-            if entry.kept and _charged(entry, len(entries) == 1):
+            if entry.order.proof in wrong:
+                entry.error = Changed()
+            elif entry.kept and _charged(entry, len(entries) == 1):
                 taken.append(entry)
         if taken:
             _make(taken, timezone.now())
+
+
+def _disproved(entries: Sequence[_Entry]) -> Collection[Any]:
+    """The proofs that do not hold."""
+    asked: dict[Any, list[Any]] = {}
+    for order in {entry.order.proof: entry.order for entry in entries if entry.order.proof}.values():
+        asked.setdefault(order.still, []).append(order.proof)
+    return {proof for still, proofs in asked.items() for proof in set(proofs).difference(still(proofs))}
 
 
 def _charged(entry: _Entry, alone: bool) -> bool:
