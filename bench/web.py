@@ -14,7 +14,8 @@ import requests
 
 from smsdash import supervisor
 
-NOTHING = "/callbacks/nothing"
+NOTHING = "/callbacks/nothing"  # by the short way, as programs are answered
+LONG_WAY = "/nothing"  # through all middleware, as pages are
 CLIENTS = 16  # connections, as many as the server has threads
 JSON = {"content-type": "application/json"}
 

@@ -14,4 +14,4 @@ def nothing(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"ok": True})
 
 
-urlpatterns = [path("callbacks/nothing", nothing), *urls.urlpatterns]
+urlpatterns = [path("callbacks/nothing", nothing), path("nothing", nothing), *urls.urlpatterns]

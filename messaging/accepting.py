@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
@@ -32,6 +33,7 @@ from .placing import Placed
 from .segments import measure
 
 TOGETHER = 64  # orders of one transaction
+GATHER = 0.001  # seconds for which others are waited for, while they come at once
 FEW = 200  # messages up to which a statement names all of them
 _CAMPAIGNS, _MESSAGES = Lean(Campaign), Lean(Message)
 
@@ -117,6 +119,7 @@ class _Desk:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.waiting: deque[_Entry] = deque()
+        self.company = 0  # how many were stored together last
 
     def bring(self, entry: _Entry) -> None:
         if connection.in_atomic_block:  # what becomes of it is up to the caller, so it is nobody else's business
@@ -124,8 +127,12 @@ class _Desk:
             return
         self.waiting.append(entry)
         with self.lock:
+            if not entry.done and self.company > 1:
+                time.sleep(GATHER)
             while not entry.done:
-                _store([self.waiting.popleft() for _ in range(min(TOGETHER, len(self.waiting)))])
+                some = [self.waiting.popleft() for _ in range(min(TOGETHER, len(self.waiting)))]
+                self.company = len(some)
+                _store(some)
 
 
 _desk = _Desk()
