@@ -19,7 +19,7 @@ from messaging import campaigns, clock, conduct, expanding, leases, ledger, park
 from messaging.campaigns import Draft
 from messaging.ledger import Change
 from messaging.models import Campaign, Message, Tally
-from providers.models import ProviderAccount
+from providers.models import Pace, ProviderAccount
 from providers.transport import HttpTransport
 from providers.types import Status
 from tests.base import account as new_account
@@ -135,6 +135,7 @@ class World:
             worker.write()
         self.marked_before = False
         ProviderAccount.objects.update(paused_reason="", down_since=None, updated_at=timezone.now())
+        Pace.objects.update(held_until=0)  # however long the provider wants to be left alone
         Message.objects.filter(status="queued").update(due_at=timezone.now())
 
     def die(self, _n: int) -> None:
