@@ -356,7 +356,7 @@ def _same(entry: _Entry, now: datetime) -> dict[str, Any]:
 def _add_many(entry: _Entry, stands: Sequence[_Stand], now: datetime) -> list[int]:
     kept, first = entry.kept, entry.kept[0]
     ids = _MESSAGES.reserve(len(kept))
-    columns: dict[str, Sequence[Any]] = {"id": ids, "number": [m.number for m in kept]}
+    columns: dict[str, Sequence[Any]] = {"id": list(map(str, ids)), "number": [m.number for m in kept]}
     if any(m.text != first.text for m in kept):
         columns |= {"text": [m.text for m in kept], "segments": [measure(m.text).parts for m in kept]}
     if any(m.attachments != first.attachments or m.type != first.type for m in kept):

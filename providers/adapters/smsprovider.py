@@ -371,7 +371,9 @@ def _write_entry(outcome: Outcome) -> dict[str, Any]:
     entry: dict[str, Any] = {"to": outcome.number, "status": STATUS_WORDS.get(outcome.status, "queued")}
     if outcome.provider_id:
         entry["message_id"] = outcome.provider_id
-    return entry | (_write_problem(outcome.status, outcome.problem or Problem("message_rejected")))
+    if outcome.status in (Status.QUEUED, Status.SCHEDULED):
+        return entry
+    return entry | _write_problem(outcome.status, outcome.problem or Problem("message_rejected"))
 
 
 def _write_message(info: MessageInfo) -> dict[str, Any]:
