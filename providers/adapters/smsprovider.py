@@ -369,11 +369,9 @@ def _webhook(request: Request) -> RegisterWebhook:
 
 def _write_entry(outcome: Outcome) -> dict[str, Any]:
     entry: dict[str, Any] = {"to": outcome.number, "status": STATUS_WORDS.get(outcome.status, "queued")}
-    if outcome.provider_id:
-        entry["message_id"] = outcome.provider_id
-    if outcome.status in (Status.QUEUED, Status.SCHEDULED):
-        return entry
-    return entry | _write_problem(outcome.status, outcome.problem or Problem("message_rejected"))
+    entry |= {"message_id": outcome.provider_id} if outcome.provider_id else {}
+    problem = outcome.problem or (None if outcome.taken else Problem("message_rejected"))
+    return entry | _write_problem(outcome.status, problem)
 
 
 def _write_message(info: MessageInfo) -> dict[str, Any]:
