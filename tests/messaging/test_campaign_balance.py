@@ -137,6 +137,7 @@ class World:
         ProviderAccount.objects.update(paused_reason="", down_since=None, updated_at=timezone.now())
         Pace.objects.update(held_until=0)  # however long the provider wants to be left alone
         Message.objects.filter(status="queued").update(due_at=timezone.now())
+        worker.look()
 
     def die(self, _n: int) -> None:
         """kill -9: what was marked may have left, or not."""
