@@ -7,8 +7,15 @@ import pytest
 from contacts import optout
 from contacts.models import ConsentEvent, Contact, OptOutWord
 
+from .base import fill_words
+
 pytestmark = pytest.mark.django_db
 ADA = "+37255500001"
+
+
+@pytest.fixture(autouse=True)
+def words(db: None) -> None:
+    fill_words()
 
 
 def opted_out() -> bool:

@@ -16,11 +16,17 @@ from providers import traces
 from providers.models import Exchange, ProviderAccount
 from providers.types import Inbound
 from tests.base import account, signed_in
+from tests.contacts.base import fill_words
 from tests.posting import post_callback
 
 from .conversations import ADA, BO, conversation, phones, sent, write
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def words(db: None) -> None:
+    fill_words()
 
 
 @pytest.fixture
