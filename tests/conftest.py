@@ -49,7 +49,7 @@ CHROMIUM_ARGUMENTS = [
 
 
 # On a busy machine an example may take long; how long is no matter of these tests.
-hypothesis.settings.register_profile("smsdash", deadline=None)
+hypothesis.settings.register_profile("smsdash", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile("smsdash")
 
