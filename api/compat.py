@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import cache
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -15,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from messaging import accepting
 from providers import errors, registry, serving, web
 from providers.base import Dialect
-from providers.types import RateState, Reply, Request, Send
+from providers.types import Operation, RateState, Reply, Request, Send
 
 from . import access, idempotency, recall
 from .models import ApiKey
@@ -80,12 +81,15 @@ class _Call:
 
     def _admit(self, key: ApiKey, asked: Request) -> HttpResponse:
         self.limits = access.admit(key, access.address_of(self.request))
-        return idempotency.once(key, self.request, asked.body, lambda: self._done(key, asked))
-
-    def _done(self, key: ApiKey, asked: Request) -> HttpResponse:
         service = Service(key)
         self.dialect.clock = service.clock
-        op = self.dialect.operation(asked)
+        op = cache(lambda: self.dialect.operation(asked))
+        return idempotency.once(
+            key, self.request, asked.body, lambda: self._done(service, op()), lambda: service.prepare(op())
+        )
+
+    def _done(self, service: Service, op: Operation) -> HttpResponse:
+        key = service.key
         if not (isinstance(op, Send) and not op.list_id or _holds(key)):  # such messages are stored if it holds
             raise accepting.Changed
         return web.respond(self.dialect.write(op, serving.handle(service, op)))

@@ -24,26 +24,34 @@ from .models import Answered, ApiKey
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 KEPT = timedelta(days=3)
+Before = Callable[[], None]
 REUSED, INVALID = "idempotency_key_reused", "invalid_idempotency_key"  # codes of an InvalidRequest
 _NAME = re.compile(r"[\x21-\x7e]{1,255}")
 _REPEATED = ("content-type", "location")
 
 
-def once(key: ApiKey, request: HttpRequest, body: bytes, do: Callable[[], HttpResponse]) -> HttpResponse:
+def once(
+    key: ApiKey, request: HttpRequest, body: bytes, do: Callable[[], HttpResponse], before: Before | None = None
+) -> HttpResponse:
     """Answer with what ``do`` answers; to a POST whose Idempotency-Key this API key has used, with what was said then.
 
-    ``do`` runs in a transaction. An error (status 400 and up, or an exception) takes back what it wrote and is not
-    kept: nothing was done, so the request may come again. Raises InvalidRequest, with REUSED when another request had
-    the same name.
+    ``do`` runs in a transaction, and ``before`` before it, unless the answer is there: it may ask the network. An error
+    (status 400 and up, or an exception) takes back what was written and is not kept: nothing was done, so the request
+    may come again. Raises InvalidRequest, with REUSED when another request had the same name.
     """
+    before = before or (lambda: None)
     name = request.headers.get(HEADER)
     if name is None or request.method != "POST":
+        before()
         return do()
     if not _NAME.fullmatch(name):
         raise errors.InvalidRequest(
             f"“{HEADER}” takes 1 to 255 letters, digits and signs without spaces.", code=INVALID
         )
     asked = _asked(request, body)
+    if known := Answered.objects.filter(key=key, name=name).first():
+        return _again(known, asked)
+    before()
     with transaction.atomic():
         row = _begin(key, name, asked)
         if row is None:

@@ -41,9 +41,13 @@ def account(key: ApiKey, op: GetAccount) -> AccountInfo:
     return AccountInfo(sending.credits_of(key), key.name, sender)
 
 
+def look_up_webhook(key: ApiKey, op: RegisterWebhook) -> None:
+    access.need(key, Scope.SEND)
+    webhooks.check(op.url)
+
+
 def register_webhook(key: ApiKey, op: RegisterWebhook) -> WebhookInfo:
     """For the reports of the key's own messages; no events are all that the wire has words for."""
-    access.need(key, Scope.SEND)
     row = webhooks.register(key, op.url, op.events)
     return WebhookInfo(str(row.pk), row.url, tuple(row.events), str(row.sealed["secret"]))
 
@@ -62,11 +66,20 @@ HANDLERS: Mapping[type[Operation], Callable[[ApiKey, Any], Result]] = {
 }
 
 
+FIRST: Mapping[type[Operation], Callable[[ApiKey, Any], None]] = {RegisterWebhook: look_up_webhook}
+"""What asks the network: never in a transaction."""
+
+
 class Service:
     """``key``: as ``access.find`` gave it."""
 
     def __init__(self, key: ApiKey) -> None:
         self.key = key
+
+    def prepare(self, op: Operation) -> None:
+        """What comes before ``handle``, which may be in a transaction. Raises ProviderError."""
+        if first := FIRST.get(type(op)):
+            first(self.key, op)
 
     def handle(self, op: Operation) -> Result:
         """Raises ProviderError for anything that the caller should read."""

@@ -42,13 +42,12 @@ REPORTS = [name for name in formats.EVENTS if formats.speaks(Webhook.Format.SMSP
 
 
 def register(key: ApiKey, url: str, events: Sequence[str], format: str = Webhook.Format.SMSPROVIDER) -> Webhook:
-    """A webhook of the key; the one that it has for this URL and format gets the events and keeps its secret.
+    """A webhook of the key for a URL that is checked; the one that it has for it in this format gets the events and
+    keeps its secret.
 
-    Looks the host up, so not in a transaction; one that is not found now may be when there is something to tell.
-    ``events``: none means all that the format has words for; in a wire
-    format the word for a failure means cancellations too. Raises InvalidRequest.
+    ``events``: none means all that the format has words for; in a wire format the word for a failure means
+    cancellations too. Raises InvalidRequest.
     """
-    _check(url)
     wanted = _chosen(events, format)
     with transaction.atomic():
         ApiKey.objects.select_for_update(no_key=True).only("pk").get(pk=key.pk)
@@ -93,7 +92,11 @@ def for_request(key: ApiKey, url: str) -> Webhook:
     return row
 
 
-def _check(url: str) -> None:
+def check(url: str) -> None:
+    """Look the host up, so not in a transaction; one that is not found now may be when there is something to tell.
+
+    Raises InvalidRequest.
+    """
     _check_spelling(url)
     try:
         with contextlib.suppress(guard.UnknownHost):

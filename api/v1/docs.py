@@ -6,7 +6,7 @@ from functools import cache
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from providers import wire
 
@@ -14,7 +14,7 @@ from .api import schema
 from .errors import JSON
 
 
-@require_GET
+@require_safe
 def openapi(request: HttpRequest) -> HttpResponse:
     return HttpResponse(_written(), content_type=JSON)
 
@@ -24,6 +24,6 @@ def _written() -> bytes:
     return wire.dump_json(schema())
 
 
-@require_GET
+@require_safe
 def page(request: HttpRequest) -> HttpResponse:
     return render(request, "api/docs.html")

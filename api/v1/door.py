@@ -24,6 +24,7 @@ from .errors import JSON, answer, refuse
 log = logging.getLogger(__name__)
 
 View = Callable[..., HttpResponse]
+Before = Callable[["Call"], None]
 NOBODY: Mapping[str, View] = {}
 NO_KEY = "Invalid or missing API key. Send it as “Authorization: Bearer YOUR_API_KEY”."
 
@@ -34,15 +35,19 @@ class Call(HttpRequest):
     key: ApiKey
 
 
-def door(view: View, past: Mapping[str, View] = NOBODY) -> View:
-    """A view of /v1 that only a request with a good key reaches. Whatever happens, the answer is JSON.
+def door(view: View, past: Mapping[str, View] = NOBODY, before: Before | None = None) -> View:
+    """A view of /v1 that only a request with a good key reaches. Whatever happens, the answer is JSON; to HEAD it is
+    that to GET without its body.
 
-    ``past``: views by method that find the key themselves.
+    ``past``: views by method that find the key themselves. ``before``: what a POST asks of the network.
     """
 
     @csrf_exempt
     @login_not_required
     def enter(request: HttpRequest, **parts: Any) -> HttpResponse:
+        if request.method == "HEAD":
+            request.method = "GET"
+            return _without_body(enter(request, **parts))
         if own := past.get(request.method or ""):
             return own(request, **parts)
         rate = settings.SMSDASH_API_RATE  # until the key is known, what each key has at least
@@ -51,7 +56,7 @@ def door(view: View, past: Mapping[str, View] = NOBODY) -> View:
             row = access.find(_bearer(request))
             limits = access.admit(row, access.address_of(request))
             cast(Call, request).key = row
-            reply = _let_in(view, cast(Call, request), parts)
+            reply = _let_in(view, cast(Call, request), parts, before)
         except errors.RateLimited as error:
             limits, reply = error.state or limits, refuse(error)
         except errors.ProviderError as error:
@@ -73,7 +78,14 @@ def _bearer(request: HttpRequest) -> str:
     return key.strip()
 
 
-def _let_in(view: View, request: Call, parts: dict[str, Any]) -> HttpResponse:
+def _without_body(reply: HttpResponse) -> HttpResponse:
+    if not reply.streaming:
+        reply["Content-Length"] = len(reply.content)
+        reply.content = b""
+    return reply
+
+
+def _let_in(view: View, request: Call, parts: dict[str, Any], before: Before | None) -> HttpResponse:
     try:
         body = request.body
     except RequestDataTooBig:
@@ -82,7 +94,8 @@ def _let_in(view: View, request: Call, parts: dict[str, Any]) -> HttpResponse:
         return answer(400, "invalid_request", "The request broke off.")
     if body and request.content_type != JSON:
         return answer(415, "unsupported_media_type", f"Send the body as JSON, with “Content-Type: {JSON}”.")
-    return idempotency.once(request.key, request, body, lambda: _told(view(request, **parts), request))
+    ask = (lambda: before(request)) if before and request.method == "POST" else None
+    return idempotency.once(request.key, request, body, lambda: _told(view(request, **parts), request), ask)
 
 
 def _told(reply: HttpResponse, request: Call) -> HttpResponse:

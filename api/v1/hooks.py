@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Literal
 
 from ninja import Query, Router, Schema
@@ -9,9 +10,10 @@ from ninja.responses import Status
 from pydantic import Field
 
 from messaging.log import read_id
+from providers import wire
 
-from .. import webhooks
-from ..models import Delivery, Webhook
+from .. import access, webhooks
+from ..models import Delivery, Scope, Webhook
 from . import reading
 from .caller import READ
 from .door import Call
@@ -94,6 +96,15 @@ class Replayed(Schema):
 def listed(request: Call, asked: Query[Paging]) -> Any:
     rows, edge = reading.cut(Webhook.objects.filter(key=request.key.pk), asked)
     return page("webhooks", [_written(row) for row in rows], edge)
+
+
+def look_up(request: Call) -> None:
+    """Whether the host of a webhook that is to be registered may be called. Raises InvalidRequest."""
+    access.need(request.key, Scope.READ)
+    with contextlib.suppress(ValueError, AttributeError):  # told by whoever reads it all
+        url = wire.load_json(request.body).get("url")
+        if isinstance(url, str):
+            webhooks.check(url)
 
 
 @router.post("/webhooks/as/{format}", response=answers(WebhookMade, 201), summary="Register a webhook in a format")

@@ -11,9 +11,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path
 from ninja.operation import Operation
 
-from . import docs, wires
+from . import docs, hooks, wires
 from .api import api
-from .door import View, door, nothing
+from .door import Before, View, door, nothing
+
+BEFORE: Mapping[str, Before] = {"/webhooks/as/{format}": hooks.look_up}
 
 
 def _patterns() -> list[URLPattern]:
@@ -31,7 +33,7 @@ def _variables(route: str) -> list[bool]:
 
 def _pattern(route: str, operations: Mapping[str, Operation]) -> URLPattern:
     seeds = {method: each.view_func for method, each in operations.items() if (method, route) in wires.OPERATIONS}
-    return path(re.sub(r"{(\w+)}", r"<str:\1>", route.lstrip("/")), door(_view(operations), seeds))
+    return path(re.sub(r"{(\w+)}", r"<str:\1>", route.lstrip("/")), door(_view(operations), seeds, BEFORE.get(route)))
 
 
 def _view(operations: Mapping[str, Operation]) -> View:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -17,6 +19,7 @@ from messaging import campaigns, ledger, wakeup
 from messaging.campaigns import Draft
 from messaging.models import Message
 from providers import errors
+from tests.api.calls import Program
 from tests.base import account
 
 BODY = b'{"to": "+11234567890"}'
@@ -78,6 +81,22 @@ def test_the_answer_is_given_again_with_its_headers(key: ApiKey) -> None:
     first, again = once(key, request(), status=201), once(key, request())
     assert (again.status_code, again.content, again["Content-Type"]) == (201, first.content, "application/json")
     assert Message.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("path", ["webhooks", "webhooks/as/standard"])
+def test_a_host_is_looked_up_once_and_before_the_transaction(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program, looked = Program(account()), []
+
+    def resolve(*_arguments: object, **_more: object) -> list[tuple[Any, ...]]:
+        looked.append(connection.in_atomic_block)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    asked = {"url": "https://shop.example/hook", "events": ["message.sent"]}
+    answers = [program.post(path, asked, **{"Idempotency-Key": "one"}) for _n in range(2)]
+    assert answers[0][0] == 201 and answers[0] == answers[1]
+    assert looked == [False]
 
 
 @pytest.mark.django_db
