@@ -46,10 +46,11 @@ class Door:
     account: ProviderAccount
     adapter: Adapter
 
-    def read(self, post: Request) -> tuple[Event, ...]:
-        """Raises BadSignature and BadCallback."""
+    def read(self, post: Request) -> tuple[Request, tuple[Event, ...]]:
+        """What of it is signed, and what that says. Raises BadSignature and BadCallback."""
         try:
-            return self.adapter.read_callback(post)
+            signed = self.adapter.check_post(post)
+            return signed, self.adapter.read_post(signed)
         except errors.ProviderError:
             raise
         except Exception as fault:  # nothing that a stranger posts may look like our failure
@@ -78,7 +79,7 @@ def _take(token: str, door: Door, post: Request) -> None:
     """Store a post that reads well. What was remembered of the account may be old: then once more, as it is now."""
     for _ in range(TRIES):
         try:
-            if keeping.keep(door.account, post, door.read(post)):
+            if keeping.keep(door.account, *door.read(post)):
                 wakeup.ring()
                 return
             door = _look_up(token)

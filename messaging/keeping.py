@@ -52,7 +52,7 @@ _writing = threading.Lock()
 
 
 def keep(account: ProviderAccount, post: Request, events: Sequence[Event]) -> bool:
-    """Store a post that says ``events``. False: the account is not as we know it any more, or gone."""
+    """Store what of a post is signed and says ``events``. False: the account is not as we know it any more, or gone."""
     if not events:
         return True
     moment = connection.ops.adapt_datetimefield_value

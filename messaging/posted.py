@@ -1,9 +1,10 @@
 """What was posted to callbacks, from the moment it is stored (keeping.py) to the moment it is worked on and gone.
 
 A post goes away in the transaction that applies what it says, so a kill at any moment loses none. It may be worked on
-twice: nothing that it says counts twice. Posts of one account are worked on by one worker at a time, in their order,
-those with words of people before reports. One that our own failure keeps back is tried again later and shown to
-operators (report_views.py); the others do not wait for it.
+twice: nothing that it says counts twice. Only what was signed is stored, so no signature is asked for again: the secret
+may be another one by now. Posts of one account are worked on by one worker at a time, in their order, those with words
+of people before reports. One that our own failure keeps back is tried again later and shown to operators
+(report_views.py); the others do not wait for it.
 """
 
 from __future__ import annotations
@@ -137,7 +138,7 @@ def _read(account: ProviderAccount, rows: Sequence[Posted]) -> Iterator[Post]:
         pairs = tuple((name, value) for name, value in row.query)
         request = Request(row.method, "", pairs, row.headers, bytes(row.body))
         try:
-            post = Post(row, request, adapter.read_callback(request))
+            post = Post(row, request, adapter.read_post(request))
         except Exception as error:
             _put_off(row, error)
             continue

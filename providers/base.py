@@ -73,7 +73,7 @@ class Adapter(ABC):
     poll_after: ClassVar[float | None] = None  # seconds until a status is worth asking for; None: never
     concurrency: ClassVar[int] = 8  # requests under way at once; more of them where they carry few messages
     webhook_events: ClassVar[tuple[str, ...]] = ()  # what a webhook is registered for, in the wire's words
-    callback_headers: ClassVar[tuple[str, ...]] = ("content-type",)  # those that read_callback looks at
+    callback_headers: ClassVar[tuple[str, ...]] = ("content-type",)  # those that check_post looks at
     keeps_callbacks: ClassVar[bool] = False  # what is posted is not documented, so each post is kept as it came
 
     def __init__(self, account: Account, transport: Transport | None = None) -> None:
@@ -175,11 +175,19 @@ class Adapter(ABC):
         return None
 
     def read_callback(self, request: Request) -> tuple[Event, ...]:
-        """The events in a post to our callback. Checks the signature first, over the raw bytes.
+        """The events in a post to our callback. Raises BadSignature or BadCallback."""
+        return self.read_post(self.check_post(request))
 
-        ``request`` has no path, and no headers but ``callback_headers``. Read twice: when it comes, and when it is
-        worked on. Raises BadSignature or BadCallback. Unknown events are left out, not refused.
+    def check_post(self, request: Request) -> Request:
+        """What of a post is signed, by the signature over the raw bytes. Raises BadSignature.
+
+        ``request`` has no path, and no headers but ``callback_headers``. All of it, where a wire signs nothing.
         """
+        return request
+
+    def read_post(self, request: Request) -> tuple[Event, ...]:
+        """The events in what ``check_post`` returned: when it comes, and once more when it is worked on, whatever the
+        secret is by then. Raises BadCallback. Unknown events are left out, not refused."""
         raise errors.Unsupported("This kind of account posts nothing back.")
 
     def polls(self, sent: Sequence[SentRef]) -> tuple[ReadMessages, ...]:

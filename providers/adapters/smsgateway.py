@@ -169,15 +169,8 @@ class Adapter(base.Adapter):
         found = error if isinstance(error, dict) else {"message": error}
         return WORDS.read(bodies.as_text(found.get("code")), bodies.as_text(found.get("message")), reply)
 
-    def read_callback(self, request: Request) -> tuple[Event, ...]:
-        name, value = self._signed(request)
-        try:
-            return bodies.read_events(name, wire.load_json(value))
-        except UNREADABLE as fault:
-            raise errors.BadCallback("The posted messages or USSD answer could not be understood.") from fault
-
-    def _signed(self, request: Request) -> tuple[str, bytes]:
-        """The field that the signature is over, or the raw body as some re-brands post it. Raises BadSignature."""
+    def check_post(self, request: Request) -> Request:
+        """The field that the signature is over, alone, or the raw body as some re-brands post it."""
         try:
             form = wire.read_form(request)
         except ValueError:
@@ -186,8 +179,16 @@ class Adapter(base.Adapter):
         given = request.headers.get(SIGNATURE, "").strip().encode(errors="replace")
         for name, value in (*fields, ("", request.body)):
             if hmac.compare_digest(_sign(value, self.account.credentials["api_key"]).encode(), given):
-                return name, value
+                return _post("", [(name, value.decode())]) if name else Request("POST", "", body=value)
         raise errors.BadSignature()
+
+    def read_post(self, request: Request) -> tuple[Event, ...]:
+        try:
+            form = wire.read_form(request) if request.headers else {}
+            ((name, value),) = [(name, text.encode()) for name, text in form.items()] or [("", request.body)]
+            return bodies.read_events(name, wire.load_json(value))
+        except UNREADABLE as fault:
+            raise errors.BadCallback("The posted messages or USSD answer could not be understood.") from fault
 
     def polls(self, sent: Sequence[SentRef]) -> tuple[ReadMessages, ...]:
         """One request for each group; what has none is asked for by its id."""

@@ -167,11 +167,14 @@ class Adapter(base.Adapter):
         problem = _read_problem(body.get("error") or body.get("message")) or Problem("")
         return WORDS.read(problem.code, problem.text, reply)
 
-    def read_callback(self, request: Request) -> tuple[Event, ...]:
+    def check_post(self, request: Request) -> Request:
         if not (secret := self.account.credentials.get("webhook_secret", "")):
             raise errors.BadSignature("The account has no webhook secret. Register the webhook or enter the secret.")
         if not signing.is_signed(request.body, request.headers.get(SIGNATURE, ""), secret):
             raise errors.BadSignature()
+        return request
+
+    def read_post(self, request: Request) -> tuple[Event, ...]:
         try:
             return _read_event(wire.load_object(request.body))
         except (KeyError, ValueError) as error:
@@ -324,10 +327,8 @@ class Dialect(base.Dialect):
             return None
         moment = event.at or datetime.now(UTC)
         body: dict[str, Any] = {"event": f"message.{word}", "message_id": event.provider_id, "to": event.number}
-        body["status"] = word
-        if event.status is Status.DELIVERED:
-            body["delivered_at"] = wire.write_time(moment)
-        body |= _write_problem(event.status, event.problem)
+        delivered = {"delivered_at": wire.write_time(moment)} if event.status is Status.DELIVERED else {}
+        body |= {"status": word, **delivered, **_write_problem(event.status, event.problem)}
         raw = wire.dump_json(body | {"timestamp": int(moment.timestamp())})
         return Request("POST", "", headers=self.sign_event(raw, secret), body=raw)
 
@@ -351,9 +352,8 @@ def _send(request: Request, clock: Callable[[], tzinfo]) -> Send:
 
 
 def _message(request: Request) -> ReadMessages:
-    return ReadMessages(
-        id=wire.plain_text(unquote(request.path.rstrip("/").removeprefix(f"{MESSAGES}/")), "message_id")
-    )
+    name = unquote(request.path.rstrip("/").removeprefix(f"{MESSAGES}/"))
+    return ReadMessages(id=wire.plain_text(name, "message_id"))
 
 
 def _webhook(request: Request) -> RegisterWebhook:

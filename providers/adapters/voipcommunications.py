@@ -134,7 +134,7 @@ class Adapter(base.Adapter):
         code, text = next(iter(codes.items()), ("", ""))
         return WORDS.read(code, text, reply) if len(codes) == 1 and code in FOR_ALL else None
 
-    def read_callback(self, request: Request) -> tuple[Event, ...]:
+    def read_post(self, request: Request) -> tuple[Event, ...]:
         """Replies to 2-way numbers. Nothing is signed on this wire: the secret is the callback's own address."""
         try:
             zone = self._zone()

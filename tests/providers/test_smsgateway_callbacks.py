@@ -116,6 +116,19 @@ def test_it_rejects_a_post_without_a_signature() -> None:
         cases.make_adapter(KIND).read_callback(Request("POST", "", body=urlencode({"messages": RECEIVED}).encode()))
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_only_what_is_signed_is_kept(before: bool) -> None:
+    """Whoever once saw a signed post cannot add to it: it is read again without its signature."""
+    genuine = urlencode({"ussdRequest": json.dumps(USSD)}).encode()
+    forged = urlencode({"messages": RECEIVED}).encode()
+    body = b"&".join([forged, genuine] if before else [genuine, forged])
+    headers = {"content-type": FORM, "x-sg-signature": signature(json.dumps(USSD).encode())}
+    adapter = cases.make_adapter(KIND, credentials={"api_key": KEY})
+    kept = adapter.check_post(Request("POST", "", (("messages", RECEIVED.decode()),), headers, body))
+    assert adapter.read_post(kept) == (UssdReply("*150#", "Balance: 5 €", "1", 0),)
+    assert b"messages" not in kept.body and not kept.query
+
+
 def test_it_rejects_a_field_that_was_changed_after_signing() -> None:
     body = urlencode({"messages": RECEIVED.replace(b"test", b"best")}).encode()
     with pytest.raises(errors.BadSignature):
