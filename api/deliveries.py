@@ -11,11 +11,11 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.core.cache import cache
 from django.db import transaction
@@ -29,7 +29,7 @@ from providers.encryption import Locked
 from providers.guard import Answer, Session
 
 from . import formats, webhooks
-from .models import Delivery, DeliveryTry, Webhook
+from .models import ApiKey, Delivery, DeliveryTry, Webhook
 
 SLICE = 25.0  # seconds that a run takes new posts
 LINGER = 1.0  # seconds that it waits for more
@@ -55,7 +55,8 @@ State = Delivery.State
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A claimed delivery on its way. ``failures``: of its webhook when it left."""
+    """A claimed delivery on its way. ``failures``: of its webhook when it left. ``key``: the hash of the API key that
+    signed it, where another would have been the first choice."""
 
     id: int
     webhook: int
@@ -65,6 +66,7 @@ class Post:
     body: str
     headers: dict[str, str]
     at: datetime
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,29 +201,41 @@ def claim(row: Webhook, n: int) -> list[Post]:
         first = _due(now).filter(Q(subject="") | ~Exists(earlier), webhook=row.pk).order_by("next_at", "id")
         found = list(first.select_for_update(skip_locked=True, no_key=True, of=("self",))[:n])
         Delivery.objects.filter(pk__in=[each.pk for each in found]).update(claimed_until=now + CLAIM)
-    secret = secret_of(row) if found else ""
-    return [_post(row, each, secret, now) for each in found]
+    secrets = list(secrets_of(row).items()) if found else []
+    return [_post(row, each, secrets, now) for each in found]
 
 
-def _post(row: Webhook, each: Delivery, secret: str, now: datetime) -> Post:
+def _post(row: Webhook, each: Delivery, secrets: Sequence[tuple[str, str]], now: datetime) -> Post:
+    turn = each.attempts % len(secrets)
+    key, secret = secrets[turn]
     name = f"msg_{each.replay_of_id or each.pk}"
     headers = {"user-agent": "smsdash", **formats.headers(row.format, name, each.body, secret, now)}
-    return Post(each.pk, row.pk, row.url, row.failures, each.attempts, each.body, headers, now)
+    return Post(each.pk, row.pk, row.url, row.failures, each.attempts, each.body, headers, now, key if turn else "")
 
 
-def secret_of(row: Webhook) -> str:
-    """What its posts are signed with: its own secret. With the API key itself one of a key in the format of
-    smsgateway; and a callback_url, unless the key has a webhook of the same format, whose secret the program knows."""
-    stored = (
-        Webhook.objects.select_related("key").only("sealed", "format", "for_campaigns", "key__sealed").get(pk=row.pk)
-    )
+def secrets_of(row: Webhook) -> dict[str, str]:
+    """What its posts are signed with, by the hash of an API key: its own secret. With the API key itself one of a key
+    in the format of smsgateway; and a callback_url, unless the key has a webhook of the same format, whose secret the
+    program knows.
+
+    While a key that was rotated works beside the new one, nobody can tell which of them the receiver knows: both are
+    tried in turn, first the one that was taken last, or else the old one.
+    """
+    stored = Webhook.objects.select_related("key").defer("key__log").get(pk=row.pk)
     if stored.key is None:
-        return str(stored.sealed["secret"])
+        return {"": stored.sealed["secret"]}
     if stored.for_campaigns:
         others = Webhook.objects.filter(key=stored.key, format=stored.format, for_campaigns=False, enabled=True)
         stored = others.select_related("key").order_by("-pk").first() or stored
-    own = stored.format != Webhook.Format.SMSGATEWAY and not stored.for_campaigns
-    return str(stored.sealed["secret"] if own else stored.key.sealed["key"])  # type: ignore[union-attr]
+    if stored.format != Webhook.Format.SMSGATEWAY and not stored.for_campaigns:
+        return {"": stored.sealed["secret"]}
+    return _keys_of(cast(ApiKey, stored.key), stored.sealed.get("taken"))
+
+
+def _keys_of(key: ApiKey, taken: str | None) -> dict[str, str]:
+    new, old = {key.key_hash: key.sealed["key"]}, {key.previous_hash: key.sealed.get("previous", "")}
+    both = key.previous_until and key.previous_until > timezone.now() and old[key.previous_hash]
+    return (new | old if taken == key.key_hash else old | new) if both else new
 
 
 # --- Posting -----------------------------------------------------------------------------------------------
@@ -306,6 +320,8 @@ def _judge(pairs: Iterable[tuple[Post, Result]], now: datetime) -> None:
         if not result.error:
             if post.failures:
                 row.update(failures=0, failing_since=None, hold_until=None)
+            if post.key:
+                webhooks.remember(post.webhook, post.key)
             continue
         found = row.select_for_update(no_key=True, of=("self",)).defer("sealed").first()
         if found is None:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from messaging.models import Route
+from providers.encryption import Locked
 from providers.models import ProviderAccount
 
 from .access import digest
@@ -53,7 +54,8 @@ def issue(row: ApiKey, accounts: Iterable[ProviderAccount] = ()) -> tuple[str, s
 def rotate(row: ApiKey, overlap: timedelta) -> tuple[str, str]:
     """A new key and secret for the row; those before are taken for ``overlap`` yet, those before them no more.
 
-    Webhooks are signed with the new key from now on. Raises ValidationError for a revoked one.
+    Until then a webhook that is signed with the key is signed with the one before, which its receiver knows; see
+    deliveries.secrets_of. Raises ValidationError for a revoked one.
     """
     with transaction.atomic():
         stored = unread.select_for_update(of=("self",)).get(pk=row.pk)
@@ -63,7 +65,9 @@ def rotate(row: ApiKey, overlap: timedelta) -> tuple[str, str]:
         stored.previous_hash = stored.key_hash if kept else ""
         stored.previous_secret_hash = stored.secret_hash if kept else ""
         stored.previous_until = timezone.now() + overlap if kept else None
+        before = _sealed(stored) if kept else ""
         key, secret = _set(stored)
+        stored.sealed = {"key": key, "previous": before}
         stored.save(
             update_fields=[
                 "key_hash", "secret_hash", "sealed", "hint", "previous_hash", "previous_secret_hash", "previous_until",
@@ -77,6 +81,14 @@ def revoke(row: ApiKey) -> None:
     ApiKey.objects.filter(pk=row.pk, revoked_at=None).update(
         revoked_at=timezone.now(), previous_hash="", previous_secret_hash="", previous_until=None
     )
+
+
+def _sealed(row: ApiKey) -> str:
+    """Empty where the key that it is sealed with is lost."""
+    try:
+        return row.sealed["key"]
+    except Locked:
+        return ""
 
 
 def _set(row: ApiKey) -> tuple[str, str]:

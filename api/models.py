@@ -42,7 +42,7 @@ class ApiKey(models.Model):
     ``addresses``: networks as ``203.0.113.0/24`` that it may be used from; empty: any. ``rates``: texts as
     ``100/minute``; empty: the installation's own limit. ``credits``: parts of messages that it may still send; null:
     as many as it likes. ``expires_at``: it is refused from then on; ``revoked_at``: for good.
-    Rotating gives it a new key; the one before is taken until ``previous_until``.
+    Rotating gives it a new key; the one before is taken until ``previous_until``. ``sealed``: ``{"key", "previous"}``.
     """
 
     name = models.CharField(_("name"), max_length=60)
@@ -145,7 +145,8 @@ class Webhook(models.Model):
 
     ``for_campaigns``: made of the callback_url of requests; only of the campaigns that name it (Addressed).
     ``sealed``: ``{"secret": …}``, what its deliveries are signed with; one in the smsgateway format that belongs to a
-    key is signed with that key. ``failures``: in a row; ``hold_until``: it is left alone until then. ``paused_reason``
+    key is signed with that key, ``taken`` being the hash of the one that was taken last while there are two.
+    ``failures``: in a row; ``hold_until``: it is left alone until then. ``paused_reason``
     not empty: nothing is delivered, it is kept.
     """
 

@@ -141,6 +141,14 @@ def rotate(row: Webhook) -> str:
     return str(row.sealed["secret"])
 
 
+def remember(pk: int, key_hash: str) -> None:
+    """That a post signed with this key was taken, of the two that a rotated one has."""
+    row = Webhook.objects.select_for_update(no_key=True, of=("self",)).filter(pk=pk).first()
+    if row:
+        row.sealed = {**row.sealed, "taken": key_hash}
+        row.save(update_fields=["sealed"])
+
+
 def pause(row: Webhook, reason: str) -> None:
     """Deliver nothing until it is resumed; what happens is kept."""
     Webhook.objects.filter(pk=row.pk, paused_reason="").update(paused_reason=reason[:300], paused_at=timezone.now())

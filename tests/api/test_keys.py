@@ -101,7 +101,7 @@ def test_neither_key_nor_secret_is_stored_in_clear() -> None:
         stored = " ".join(map(str, cursor.fetchone()))
     for value in (key, secret, new, new_secret):
         assert value not in stored
-    assert ApiKey.objects.get().sealed == {"key": new}
+    assert ApiKey.objects.get().sealed == {"key": new, "previous": key}
 
 
 def test_rotating_without_overlap_ends_the_key_before() -> None:
