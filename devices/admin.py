@@ -37,14 +37,13 @@ class SimAdmin(Admin):
         """Only what was typed: the log may have grown since the row was read."""
         obj.save(update_fields=form.changed_data if change else None)
 
-    @admin.display(description=_("sent in the last hour"), empty_value="–")
-    def last_hour(self, sim: Sim) -> int | None:
-        """None without a limit: then nobody counts."""
-        return limits.used(sim).get("hour")
+    @admin.display(description=_("sent in the last hour"))
+    def last_hour(self, sim: Sim) -> int:
+        return limits.used(sim)["hour"]
 
-    @admin.display(description=_("sent in the last 24 hours"), empty_value="–")
-    def last_day(self, sim: Sim) -> int | None:
-        return limits.used(sim).get("day")
+    @admin.display(description=_("sent in the last 24 hours"))
+    def last_day(self, sim: Sim) -> int:
+        return limits.used(sim)["day"]
 
 
 @admin.register(UssdRequest)

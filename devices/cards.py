@@ -22,22 +22,23 @@ from .standing import Standing
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """``used`` of ``limit`` in the last hour or day. ``high``: from where on it is nearly used up."""
+    """``used`` of ``limit`` (None: there is none) in the last hour or day. ``high``: from where on it is nearly used
+    up."""
 
     used: int
-    limit: int
+    limit: int | None
 
     @property
     def high(self) -> int:
-        return self.limit * 8 // 10
+        return (self.limit or 0) * 8 // 10
 
 
 @dataclass(frozen=True, slots=True)
 class SimLine:
-    """``day`` and ``hour`` None: there is no such limit, so that nobody counts."""
+    """``hour`` None: there is no such limit."""
 
     sim: Sim
-    day: Meter | None
+    day: Meter
     hour: Meter | None
     balances: Sequence[Balance]
 
@@ -104,9 +105,8 @@ def balances(sims: Collection[int]) -> dict[int, list[Balance]]:
 
 def line(sim: Sim, told: Sequence[Balance]) -> SimLine:
     used = limits.used(sim)
-    day = None if sim.per_day is None else Meter(used["day"], sim.per_day)
     hour = None if sim.per_hour is None else Meter(used["hour"], sim.per_hour)
-    return SimLine(sim, day, hour, told)
+    return SimLine(sim, Meter(used["day"], sim.per_day), hour, told)
 
 
 def sims() -> list[Sim]:

@@ -1,6 +1,7 @@
-"""How many messages a SIM may send an hour and a day, so that its operator does not block it; none while it is paused.
+"""How many messages a SIM sent in the last hour and day, and how many it may, so that its operator does not block it;
+none while it is paused.
 
-A limit holds for any 60 minutes and any 24 hours, not for those of the clock. A SIM without limits is not logged.
+A limit holds for any 60 minutes and any 24 hours, not for those of the clock. A SIM without limits is counted, too.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import time
 
-from django.db.models import Exists, Q
+from django.db.models import Q
 
 from providers import pacing
 from providers.types import Rate
@@ -17,16 +18,13 @@ from .models import Device, Sim
 from .targets import Place
 
 HOUR, DAY = 3600, 86400
-UNLIMITED = 10**9  # in the place of a limit that is not set: what was used is logged, in case it is set later
+UNLIMITED = 10**9  # in the place of a limit that is not set: what was used is shown, and counts if it is set later
 CLOSED = 60.0  # seconds until a SIM that is paused, or whose limit is 0, is looked at again
 
-_IS_HELD = Q(per_hour__isnull=False) | Q(per_day__isnull=False) | Q(paused_at__isnull=False)
 
-
-def limited(account_id: int) -> bool:
-    """Has any SIM of the account a limit, or is it or a phone paused? If not, ``take`` has nothing to say."""
-    sims = Sim.objects.filter(_IS_HELD, device__account_id=account_id)
-    return Device.objects.filter(Exists(sims) | Q(account_id=account_id, paused_at__isnull=False)).exists()
+def counted(account_id: int) -> bool:
+    """Is any phone of the account known? If not, ``take`` has nothing to say."""
+    return Device.objects.filter(account_id=account_id).exists()
 
 
 def take(account_id: int, wanted: Mapping[Place, int], now: float) -> dict[Place, tuple[int, float]]:
@@ -44,7 +42,7 @@ def take(account_id: int, wanted: Mapping[Place, int], now: float) -> dict[Place
         sim = sims.get(place)
         if place[0] in paused or (sim and (sim.paused_at or sim.device.paused_at)):
             granted[place] = 0, CLOSED
-        elif sim is None or (sim.per_hour is None and sim.per_day is None):
+        elif sim is None:
             granted[place] = n, 0.0
         elif 0 in (sim.per_hour, sim.per_day):
             granted[place] = 0, CLOSED
@@ -68,9 +66,7 @@ def _take(log: pacing.Log, n: int, now: float) -> tuple[int, float]:
 
 
 def used(sim: Sim, now: float | None = None) -> dict[str, int]:
-    """Messages in the last ``hour`` and the last ``day``. Empty for a SIM without limits."""
-    if sim.per_hour is None and sim.per_day is None:
-        return {}
+    """Messages in the last ``hour`` and the last ``day``."""
     found = _log(sim).used(time() if now is None else now)
     return {"hour" if rate.seconds == HOUR else "day": n for rate, n in found.items()}
 

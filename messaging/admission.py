@@ -23,7 +23,7 @@ from .models import Answer, Campaign
 
 State = Campaign.State
 COLUMNS = ("hours", "zone", "by_recipient", "priority", "state", "state_by", "failed_in_a_row")
-KEPT = 5.0  # seconds that sending hours and the existence of SIM limits are believed
+KEPT = 5.0  # seconds that sending hours and the existence of phones are believed
 
 
 class Door:
@@ -37,7 +37,7 @@ class Door:
         if time.monotonic() - self.read_at >= KEPT:
             self.read_at = time.monotonic()
             self.closed = windows.closed_until(self.account, timezone.now()) is not None
-            self.limited = limits.limited(self.account.pk)
+            self.counted = limits.counted(self.account.pk)
             self.campaigns: dict[int, Campaign] = {}
 
     def forget(self) -> None:
@@ -78,7 +78,7 @@ class Door:
 
     def admit_to_sims(self, requests: Sequence[list[Waiting]], now: float) -> list[list[Waiting]]:
         """Those for which their SIM has room; they count as sent by it. ``now``: by pacing.now."""
-        if not self.limited:
+        if not self.counted:
             return list(requests)
         wanted = Counter((m.device, m.sim) for request in requests for m in request)
         granted = limits.take(self.account.pk, wanted, now)

@@ -28,7 +28,7 @@ DEVICES, CODES = ["Devices"], ["USSD"]
 
 class Used(Schema):
     used: int
-    limit: int
+    limit: int | None = Field(description="null: there is no limit.")
 
 
 class BalanceOut(Schema):
@@ -46,8 +46,8 @@ class SimOut(Schema):
     operator: str
     paused: bool
     gone: bool
-    today: Used | None = Field(description="In the last 24 hours; null: it has no limit.")
-    hour: Used | None
+    today: Used = Field(description="In the last 24 hours.")
+    hour: Used | None = Field(description="In the last hour; null: there is no limit.")
     balances: list[BalanceOut]
 
 
@@ -181,7 +181,7 @@ def _sim(line: cards.SimLine) -> dict[str, Any]:
         "operator": line.sim.carrier,
         "paused": line.sim.paused_at is not None,
         "gone": line.sim.gone_at is not None,
-        "today": line.day and {"used": line.day.used, "limit": line.day.limit},
+        "today": {"used": line.day.used, "limit": line.day.limit},
         "hour": line.hour and {"used": line.hour.used, "limit": line.hour.limit},
         "balances": [
             {"name": str(one.saved), "value": one.value, "unit": one.saved.unit, "at": one.at, "low": one.low}

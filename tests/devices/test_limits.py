@@ -83,17 +83,19 @@ def test_no_phone_counts_on_the_primary_one(shelf: ProviderAccount) -> None:
     assert take(shelf, p2=9, p1=9) == {"p2": (0, pytest.approx(HOUR, abs=1)), "p1": (1, pytest.approx(HOUR, abs=1))}
 
 
-def test_what_has_no_limit_is_not_counted(shelf: ProviderAccount) -> None:
+def test_what_has_no_limit_is_counted_and_goes(shelf: ProviderAccount) -> None:
     phone(shelf, "1", 0)
     assert take(shelf, p1=5, p9=6, primary=7) == {"p1": (5, 0.0), "p9": (6, 0.0), "primary": (7, 0.0)}
-    assert Sim.objects.get().log == ""
+    assert limits.used(Sim.objects.get(), NOW + 2 * HOUR) == {"hour": 0, "day": 5}
+    Sim.objects.update(per_day=6)
+    assert take(shelf, NOW + 60, p1=5)["p1"][0] == 1
 
 
 def test_the_phones_of_another_account_are_others(shelf: ProviderAccount) -> None:
     other = account("Other", kind="smsgateway")
     phone(other, "1", 0, limits={"per_hour": 0})
     assert take(shelf, p1=5)["p1"] == (5, 0.0)
-    assert limits.limited(other.pk) and not limits.limited(shelf.pk)
+    assert limits.counted(other.pk) and not limits.counted(shelf.pk)
 
 
 def test_a_limit_of_nothing_lets_nothing_through(shelf: ProviderAccount) -> None:
@@ -105,13 +107,10 @@ def test_what_is_paused_lets_nothing_through(shelf: ProviderAccount) -> None:
     phone(shelf, "1", 0, 1)
     phone(shelf, "2", 0, primary=True)
     phone(shelf, "3")
-    assert not limits.limited(shelf.pk)
     Sim.objects.filter(device__device_id="1", slot=0).update(paused_at=timezone.now())
-    assert limits.limited(shelf.pk)
     assert take(shelf, p1_0=5, p1_1=5) == {"p1_0": (0, limits.CLOSED), "p1_1": (5, 0.0)}
     Sim.objects.update(paused_at=None)
     shelf.devices.filter(device_id__in=["2", "3"]).update(paused_at=timezone.now())
-    assert limits.limited(shelf.pk)
     assert take(shelf, p1_0=5, p2_0=5, p3=5, primary=5) == {
         "p1_0": (5, 0.0), "p2_0": (0, limits.CLOSED), "p3": (0, limits.CLOSED), "primary": (0, limits.CLOSED)
     }  # fmt: skip
@@ -131,7 +130,7 @@ def test_what_was_used_is_told(shelf: ProviderAccount) -> None:
     take(shelf, NOW + 2 * HOUR, p1=5)
     first, second = Sim.objects.order_by("pk")
     assert limits.used(first, NOW + 2 * HOUR) == {"hour": 5, "day": 35}
-    assert limits.used(second) == {}
+    assert limits.used(second) == {"hour": 0, "day": 0}
 
 
 @pytest.mark.parametrize("phones", [1, 12])
@@ -155,7 +154,7 @@ def test_administrators_set_limits_in_the_list_and_see_what_was_used(shelf: Prov
         limits.take(shelf.pk, {("1", None): 37}, time.time())
     client, url = signed_in(), "/admin/devices/sim/"
     page = client.get(url).text
-    assert '<td class="field-last_day">37</td>' in page and '<td class="field-last_day">–</td>' in page
+    assert '<td class="field-last_day">37</td>' in page and '<td class="field-last_day">0</td>' in page
     values = Forms(page).with_field("form-TOTAL_FORMS") | {"form-0-per_hour": "20", "_save": "Save"}
     assert client.post(url, values).status_code == 302
     assert sorted(Sim.objects.values_list("per_hour", "per_day"), key=str) == [(20, 100), (None, None)]

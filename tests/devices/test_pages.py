@@ -51,9 +51,9 @@ def test_it_shows_each_phone_with_its_sims(shelf: ProviderAccount) -> None:
     desk.sims.filter(slot=0).update(label="Blue", number="+15550100101", per_day=200, per_hour=20)
     with_balance(desk.sims.get(slot=0), "3.1", warn_below=5)
     page = text(signed_in())
-    for words in ("Desk", "Pixel 8 · primary", "Online", "Blue", "+15550100101", "3.10 EUR", "0 of 200 in 24 h"):
+    for words in ("Desk", "Pixel 8 · primary", "Online", "Blue", "+15550100101", "3.10 EUR", "0 of 200 today"):
         assert words in page
-    assert "0 of 20 in 1 h" in page and "SIM 2" in page and "no limit, so not counted" in page
+    assert "0 of 20 in 1 h" in page and "SIM 2" in page and "<span>0 today</span>" in page
 
 
 STANDINGS: dict[str, tuple[dict[str, Any], str]] = {
