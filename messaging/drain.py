@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import select
@@ -139,15 +140,20 @@ class Drainer:
             if time.monotonic() - renewed > REFRESH:
                 renewed = time.monotonic()
                 for pk in self.lanes:
-                    with contextlib.suppress(leases.LeaseLost), transaction.atomic():
-                        leases.renew(pk, self.holder)
+                    with contextlib.suppress(leases.LeaseLost):
+                        records.patiently(functools.partial(self.renew, pk))
         lane.settle(all_of_it=True)
 
+    @transaction.atomic
+    def renew(self, account_id: int) -> None:
+        leases.renew(account_id, self.holder)
+
     def let_go(self, lane: Lane) -> None:
+        """A lease that is left behind keeps all others waiting, so this waits for a database that is away."""
         pk = lane.account.pk
         self.finish(lane)
+        records.patiently(lambda: leases.release(pk, self.holder))
         lane.keep_credits()
-        leases.release(pk, self.holder)
         patient = not lane.held_back or lane.next_try < time.monotonic() + PATIENCE
         if patient and not stopping() and lane.account.sending and lane.door.is_open() and records.due(pk):
             wakeup.drain(pk)

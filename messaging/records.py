@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 from django.utils import timezone
@@ -24,7 +25,10 @@ from .verdicts import Verdict
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 PATIENCE = 10.0  # seconds that a database may be away
+AWAY = (OperationalError, InterfaceError)
 WORKER_LOST = "A worker stopped while this message was being handed over."
 
 _one_writer = threading.Lock()
@@ -73,18 +77,26 @@ def persist(account: ProviderAccount, settled: Sequence[Settled]) -> None:
 
     A trace is worth less than the outcome it belongs to: if it cannot be kept, the rest still is.
     """
+
+    def write() -> None:
+        try:
+            _write(account, settled, with_traces=True)
+        except (DatabaseError, ValueError) as fault:
+            if isinstance(fault, AWAY):
+                raise
+            log.exception("The exchanges with %s could not be kept", account)
+            _write(account, settled, with_traces=False)
+
+    patiently(write)
+
+
+def patiently(work: Callable[[], T]) -> T:
+    """Do it once more, from its beginning, while the database is away; for no longer than PATIENCE."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            try:
-                _write(account, settled, with_traces=True)
-            except (DatabaseError, ValueError) as fault:
-                if isinstance(fault, (OperationalError, InterfaceError)):
-                    raise
-                log.exception("The exchanges with %s could not be kept", account)
-                _write(account, settled, with_traces=False)
-            return
-        except (OperationalError, InterfaceError):
+            return work()
+        except AWAY:
             if connection.in_atomic_block or time.monotonic() > end:
                 raise
             log.exception("The database does not answer; trying again")

@@ -160,6 +160,7 @@ CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", 
 Q_CLUSTER = {
     "name": "smsdash",
     "orm": "default",
+    "broker_class": "smsdash.broker.Broker",
     "label": "Queue",
     "workers": max(1, SMSDASH_WORKERS),
     "queue_limit": max(1, SMSDASH_WORKERS),

@@ -271,6 +271,24 @@ def test_a_write_that_was_through_and_is_repeated_changes_nothing(
     assert (len(calls), status(), Attempt.objects.count()) == (2, "queued", 1)
 
 
+def test_a_drain_lets_its_account_go_once_the_database_is_back(
+    main: ProviderAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all others would wait until the lease ends."""
+    release, calls = leases.release, []
+
+    def away(account_id: int, holder: str) -> None:
+        calls.append(holder)
+        if len(calls) < 3:
+            raise OperationalError("The server closed the connection.")
+        release(account_id, holder)
+
+    monkeypatch.setattr(leases, "release", away)
+    monkeypatch.setattr(drain, "LINGER", 0.0)
+    drain.drain(main.pk, lambda: None)
+    assert (len(calls), leases.held()) == (3, set())
+
+
 def failing(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     settle, left = ledger.settle, [times]
 
