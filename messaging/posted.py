@@ -61,6 +61,14 @@ def due() -> list[int]:
     return list(ProviderAccount.objects.filter(waiting, kind__in=registry.kinds()).values_list("pk", flat=True))
 
 
+def try_now(rows: QuerySet[Posted]) -> int:
+    """Do not let those of ``rows`` that broke off wait for their time. How many these are."""
+    n = rows.filter(tries__gt=0).update(next_at=timezone.now())
+    if n:
+        wakeup.posted()
+    return n
+
+
 def _ready(rows: QuerySet[Posted]) -> QuerySet[Posted]:
     return rows.filter(Q(tries=0) | Q(next_at__lte=timezone.now()))
 

@@ -33,6 +33,7 @@ urlpatterns = [
     path("messages/actions/<int:pk>/stop/", log_views.stop, name="messaging-stop"),
     path("messages/move/<int:pk>/", move_views.move, name="messaging-move"),
     path("messages/reports/", report_views.unmatched, name="messaging-reports"),
+    path("messages/reports/again/", report_views.try_now, name="messaging-reports-again"),
     path("messages/<int:pk>/", message_views.message, name="messaging-message"),
     path("messages/<int:pk>/resend/", message_views.resend, name="messaging-message-resend"),
     path("attachments/<int:pk>/thumbnail", attachment_views.thumbnail, name="messaging-thumbnail"),
