@@ -1,12 +1,11 @@
 """The file of an import: taken in, kept in chunks of a megabyte, read again from anywhere.
 
-Workers may run on other machines, so the chunks are in the database. An XLSX is kept as the CSV that it becomes.
+Workers may run on other machines, so the chunks are in the database. An XLSX is kept as it came, and its first rows as
+CSV beside it; workers make CSV of the rest before anything is imported (import_sheets.py).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
@@ -14,12 +13,10 @@ from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from . import sheets, tables
-from .encodings import Detector, Guess, mark
+from . import import_sheets, sheets, tables
+from .encodings import UTF_8, Detector, mark
+from .import_sheets import CHUNK
 from .models import Import, ImportChunk
-
-CHUNK = 1_048_576  # bytes
-MOST_TEXT = 2 * 1024**3  # bytes that a sheet may become
 
 _OLD_EXCEL = _("This is an Excel file of the old kind, or one with a password. Save it as .xlsx or CSV.")
 _PICTURE = _("This is a picture. Choose a table: CSV or Excel (.xlsx).")
@@ -62,19 +59,36 @@ def receive(name: str, file: IO[bytes], user: Any = None, token: Any = None) -> 
     beginning = file.read(CHUNK)
     file.seek(0)
     refuse(beginning)
+    first_rows = _first_rows(file) if is_zip(beginning) else None
+    file.seek(0)
     run = Import(name=name[-200:], created_by=user, **({"token": token} if token else {}))
     run.save()
+    detector = Detector()
     try:
-        guess = _keep(run, _as_csv(file) if is_zip(beginning) else _pieces(file))
-    except sheets.SheetError as error:
-        discard(run)
-        raise FileError(str(error)) from error
+        _keep(run, file, detector)
+        if first_rows is not None:
+            import_sheets.begin(run, first_rows)
     except BaseException:
         discard(run)
         raise
-    run.options = {"guess": guess.encoding, "sure": guess.sure or is_zip(beginning)}
+    if first_rows is None:
+        guess, run.total_bytes = detector.guess(), run.size
+        run.options = {"guess": guess.encoding, "sure": guess.sure}
+    else:
+        run.options = {"guess": UTF_8, "sure": True, "sheet": True}
     run.save(update_fields=["size", "total_bytes", "options"])
     return run
+
+
+def _first_rows(file: IO[bytes]) -> bytes:
+    """As CSV. Raises FileError."""
+    try:
+        found = import_sheets.first_rows(file)
+    except sheets.SheetError as error:
+        raise FileError(str(error)) from error
+    if not found.strip(b",\n"):
+        raise FileError(str(_("The file is empty.")))
+    return found
 
 
 def refuse(beginning: bytes) -> None:
@@ -111,31 +125,12 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
         yield piece
 
 
-def _as_csv(file: IO[bytes]) -> Iterator[bytes]:
-    """The first sheet in pieces of about a megabyte. Raises SheetError."""
-    text, total = io.StringIO(newline=""), 0
-    write = csv.writer(text, lineterminator="\n").writerow
-    for cells in sheets.rows(file):
-        write(cells)
-        if text.tell() >= CHUNK // 2:
-            total += text.tell()
-            if total > MOST_TEXT:
-                raise sheets.SheetError(_("The sheet holds more text than any list of contacts. Save it as CSV."))
-            yield text.getvalue().encode()
-            text.seek(0)
-            text.truncate()
-    yield text.getvalue().encode()
-
-
-def _keep(run: Import, pieces: Iterable[bytes]) -> Guess:
-    """Store the pieces as chunks, and say in which encoding they are."""
-    detector = Detector()
-    for n, chunk in enumerate(_in_chunks(pieces)):
+def _keep(run: Import, file: IO[bytes], detector: Detector) -> None:
+    """Store the file as chunks."""
+    for n, chunk in enumerate(_in_chunks(_pieces(file))):
         detector.feed(chunk)
         ImportChunk.objects.create(import_run=run, n=n, data=chunk)
         run.size += len(chunk)
-    run.total_bytes = run.size
-    return detector.guess()
 
 
 def _in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -151,12 +146,13 @@ def _in_chunks(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def source(run: Import) -> tables.Source:
-    """The kept bytes from any offset on. The chunk that was read last is remembered."""
+    """The bytes of the table from any offset on. The chunk that was read last is remembered."""
     last: dict[int, bytes] = {}
+    base = import_sheets.BASE if "sheet" in run.options else 0
 
     def read(offset: int) -> Iterator[bytes]:
         n, begin = divmod(offset, CHUNK)
-        while (chunk := last.get(n) or _chunk(run, n)) is not None:
+        while (chunk := last.get(n) or _chunk(run, base + n)) is not None:
             last.clear()
             last[n] = chunk
             yield chunk[begin:] if begin else chunk

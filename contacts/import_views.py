@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from . import exporting, import_files, importing
+from . import exporting, import_files, import_sheets, importing
 from .directory import Filters
 from .import_forms import DUPLICATES, Reading, Upload
 from .import_rows import REASONS
@@ -142,7 +142,9 @@ def _shown(run: Import) -> dict[str, Any]:
         "rate": round(rate),
         "left": timedelta(seconds=round(left)) if left and run.state in importing.GOING else None,
         "going": run.state in importing.AT_WORK,
-        "percent": 100 * run.done_bytes // run.total_bytes if run.total_bytes else 0,
+        "percent": int(100 * importing.share(run)),
+        "reading": import_sheets.waits(run),
+        "unreadable": importing.is_unreadable(run),
     }
 
 

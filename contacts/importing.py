@@ -23,10 +23,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django_q.tasks import async_task
 
-from . import import_files, import_undo, import_write, tables
+from . import import_files, import_sheets, import_undo, import_write, tables
 from .import_rows import KEPT, People, Reader, Reject
 from .import_write import Targets
 from .models import ContactList, Import
+from .sheets import SheetError
 from .tables import Block, Layout, Place
 
 log = logging.getLogger(__name__)
@@ -85,12 +86,26 @@ def stop(run: Import) -> bool:
 
 
 def resume(run: Import) -> bool:
-    return _move(run, [State.STOPPED, State.FAILED], state=State.WAITING, finished_at=None, error="")
+    """False for a sheet that cannot be read: its file is gone."""
+    return not is_unreadable(run) and _move(
+        run, [State.STOPPED, State.FAILED], state=State.WAITING, finished_at=None, error=""
+    )
 
 
 def undo(run: Import) -> bool:
     over = [State.STOPPED, State.FAILED, State.DONE]
     return _move(run, over, state=State.UNDOING, finished_at=None, error="")
+
+
+def is_unreadable(run: Import) -> bool:
+    return run.state == State.FAILED and import_sheets.waits(run)
+
+
+def share(run: Import) -> float:
+    """How much of the file is imported, or first, of a sheet, how much is read."""
+    if import_sheets.waits(run):
+        return import_sheets.share(run)
+    return run.done_bytes / run.total_bytes if run.total_bytes else 1.0
 
 
 def outdated(now: datetime) -> QuerySet[Import]:
@@ -144,19 +159,26 @@ def work(pk: int, worker: str, seconds: float = SECONDS, stopping: Callable[[], 
 
     ``worker``: the chain of tasks that this one belongs to. Safe to run twice, at once, after a crash.
     """
-    run, end = _claim(pk, worker), time.monotonic() + seconds
+    end = time.monotonic() + seconds
+    return any(time.monotonic() > end or stopping() for _step in _steps(pk, worker))
+
+
+def _steps(pk: int, worker: str) -> Iterator[None]:
+    """Do it step by step, as long as there is more and nobody else is at it."""
+    run = _claim(pk, worker)
     if run is None:
-        return False
+        return
+    kinds = [_undoing] if run.state == State.UNDOING else [_reading, _importing]
     try:
-        step = _undoing(run) if run.state == State.UNDOING else _importing(run)
-        while step(worker):
-            if time.monotonic() > end or stopping():
-                return True
+        for kind in kinds:
+            step = kind(run)
+            while step(worker):
+                yield
+            run.refresh_from_db()
     except DatabaseError:
         raise  # tried again, by the clock
     except Exception as error:
         _fail(run, worker, error)
-    return False
 
 
 def _claim(pk: int, worker: str) -> Import | None:
@@ -182,7 +204,7 @@ def _sign(run: Import, worker: str, **more: Any) -> None:
 def _locked(run: Import, worker: str, states: Sequence[str]) -> Import | None:
     """The row as it is now, if it is still ours to go on with from the same place."""
     now = Import.objects.select_for_update().filter(pk=run.pk, state__in=states).first()
-    if now is None or now.cursor.get("worker") != worker or _place(now) != _place(run):
+    if now is None or now.cursor.get("worker") != worker or not _is_where(now, run):
         return None
     return now
 
@@ -191,15 +213,48 @@ def _place(run: Import) -> Place:
     return Place(*(run.cursor.get(name, 0) for name in PLACES))
 
 
+def _is_where(now: Import, run: Import) -> bool:
+    return _place(now) == _place(run) and now.cursor.get("sheet") == run.cursor.get("sheet")
+
+
 def _fail(run: Import, worker: str, error: Exception) -> None:
-    if isinstance(error, ContactList.DoesNotExist):
+    if isinstance(error, SheetError):
+        said = str(error)
+    elif isinstance(error, ContactList.DoesNotExist):
         said = _("A list that it was to fill has been deleted. What was imported stays.")
     else:
         log.exception("Import %s failed", run.pk)
         said = _("It broke off: %s. What was imported stays; you can continue.") % error
     with transaction.atomic():
         values = {"state": State.FAILED, "error": said[:300], "finished_at": timezone.now()}
-        Import.objects.filter(pk=run.pk, state__in=AT_WORK, cursor__worker=worker).update(**values)
+        ours = Import.objects.filter(pk=run.pk, state__in=AT_WORK, cursor__worker=worker)
+        if ours.update(**values) and isinstance(error, SheetError):
+            import_files.forget_file(run)
+
+
+# --- A sheet -----------------------------------------------------------------------------------------
+
+
+def _reading(run: Import) -> Callable[[str], bool]:
+    """A function that makes CSV of the next part of a sheet and says whether there is more."""
+    parts = import_sheets.parts(run) if import_sheets.waits(run) else iter(())
+
+    def step(worker: str) -> bool:
+        nonlocal run
+        part = next(parts, None)
+        if part is None:
+            return False
+        with transaction.atomic():
+            now = _locked(run, worker, GOING)
+            if now is None:
+                return False
+            import_sheets.keep(now, part)
+            _sign(now, worker)
+            now.save()
+        run = now
+        return True
+
+    return step
 
 
 # --- A slice -----------------------------------------------------------------------------------------
@@ -304,9 +359,9 @@ def _undoing(run: Import) -> Callable[[str], bool]:
 
 
 def run_here(run: Import) -> Iterator[Import]:
-    """Work on it in this process to its end; it as it is after each while."""
-    worker, more = uuid.uuid4().hex, True
-    while more:
-        more = work(run.pk, worker, seconds=0.5)
+    """Work on it in this process to its end; it as it is after each step."""
+    for _step in _steps(run.pk, uuid.uuid4().hex):
         run.refresh_from_db()
         yield run
+    run.refresh_from_db()
+    yield run

@@ -14,8 +14,9 @@ import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from xml.parsers import expat
 
 from django.utils.translation import gettext as _
@@ -32,29 +33,54 @@ class SheetError(ValueError):
     """A file that cannot be read as a table. ``str()`` is a sentence for the person who chose it."""
 
 
+class Mark(NamedTuple):
+    """Where a row begins: ``offset`` counts bytes of the unpacked sheet, ``head`` those before the first of all rows,
+    ``row`` the rows before it."""
+
+    head: int = 0
+    offset: int = 0
+    row: int = 0
+
+
+START = Mark()
+
+
+class Portion(NamedTuple):
+    """Some rows, maybe none, and where those after them begin."""
+
+    rows: list[list[str]]
+    next: Mark
+
+
 def rows(file: IO[bytes]) -> Iterator[list[str]]:
     """Every row of the first sheet that is not hidden, blank ones too, as texts. Raises SheetError, also on the way."""
+    for portion in Workbook(file).portions():
+        yield from portion.rows
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What goes wrong, as a SheetError."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            yield from _Workbook(archive).rows()
+        yield
     except (zipfile.BadZipFile, zlib.error, expat.ExpatError, EOFError, KeyError, IndexError) as error:
         raise SheetError(_("The Excel file is damaged. Open it, save it again and choose it once more.")) from error
     except (RuntimeError, NotImplementedError) as error:
         raise SheetError(_("The Excel file is protected or packed in an unusual way. Save it again as CSV.")) from error
 
 
-Tag = Callable[[str, Mapping[str, str]], None]
-_RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-_STRICT_RELATION = "http://purl.oclc.org/ooxml/officeDocument/relationships"
+class Workbook:
+    """``size``: the bytes of its first sheet, unpacked. Raises SheetError."""
 
-
-class _Workbook:
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self.archive = archive
-        self.names = set(archive.namelist())
+    @_told()
+    def __init__(self, file: IO[bytes]) -> None:
+        self.archive = zipfile.ZipFile(file)
+        self.names = set(self.archive.namelist())
         if "xl/workbook.xml" not in self.names:
             raise SheetError(self._what_else())
         self.since_1904 = False
+        self.sheet = self._first_sheet()
+        self.size = self.archive.getinfo(self.sheet).file_size
 
     def _what_else(self) -> str:
         if any(name.startswith("xl/") for name in self.names):
@@ -63,29 +89,34 @@ class _Workbook:
             return _("This is an OpenDocument file. Save it as .xlsx or CSV.")
         return _("This is a ZIP archive. Unpack it and choose the table that is inside.")
 
-    def rows(self) -> Iterator[list[str]]:
-        sheet = self._first_sheet()
-        dates = self._date_styles()
-        with tempfile.TemporaryFile() as store:
-            texts = _Texts(store)
-            if "xl/sharedStrings.xml" in self.names:
-                for _portion in self._parse("xl/sharedStrings.xml", texts.parser()):
-                    pass
-            reader = _SheetReader(texts.get, dates, self.since_1904)
-            for _portion in self._parse(sheet, reader.parser()):
-                yield from reader.take()
+    def portions(self, mark: Mark = START) -> Iterator[Portion]:
+        """All rows from a mark on. Raises SheetError, also on the way."""
+        with _told(), tempfile.TemporaryFile() as store:
+            texts = _Texts(store, self._parse, _SHARED in self.names)
+            if mark.offset:  # almost all of them are wanted soon
+                yield from (Portion([], mark) for _portion in texts.rest)
+            reader = _SheetReader(texts.get, self._date_styles(), self.since_1904, mark)
+            for _portion in self._parse(self.sheet, reader.parser, mark):
+                yield reader.take()
+            for _portion in texts.rest:
+                pass
+            yield reader.take_last(self.size)
 
-    def _parse(self, name: str, parser: expat.XMLParserType) -> Iterator[None]:
-        """Portion after portion, as long as it is not more than any honest file would hold."""
+    def _parse(self, name: str, parser: expat.XMLParserType, mark: Mark = START) -> Iterator[None]:
+        """Portion after portion, as long as it is not more than any honest file would hold. The parser sees nothing of
+        what lies between the head and the mark's offset."""
         parser.buffer_text = True
         parser.StartDoctypeDeclHandler = _no_doctype
         packed, unpacked = self.archive.getinfo(name).compress_size, 0
         with self.archive.open(name) as part:
-            while portion := part.read(PORTION):
+            parser.Parse(part.read(mark.head), False)
+            unpacked = mark.head
+            while portion := part.read(min(PORTION, mark.offset - unpacked) if unpacked < mark.offset else PORTION):
                 unpacked += len(portion)
                 if unpacked > MOST_UNPACKED or unpacked > max(SMALL, packed * MOST_TIMES):
                     raise SheetError(_("The Excel file unpacks to far more than it seems to hold. Save it as CSV."))
-                parser.Parse(portion, False)
+                if unpacked > mark.offset:
+                    parser.Parse(portion, False)
                 yield
         parser.Parse(b"", True)
         yield
@@ -129,6 +160,7 @@ class _Workbook:
 
 # formats that every Excel knows by number
 _DATE_FORMATS = frozenset({*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)})
+_SHARED = "xl/sharedStrings.xml"
 _NOT_FORMAT = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h|m|s)[^\]]*\]', re.IGNORECASE)
 _SHOWS_DATE = re.compile(r"[ymdhs]", re.IGNORECASE)
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{4})_")
@@ -143,20 +175,21 @@ def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text) if "_x" in text else text
 
 
-class _Texts:
-    """The texts that cells share: one after the other in ``store``."""
+Parse = Callable[[str, expat.XMLParserType], Iterator[None]]
 
-    def __init__(self, store: IO[bytes]) -> None:
+
+class _Texts:
+    """The texts that cells share, one after the other in ``store``, as far as they were wanted; ``rest`` reads on."""
+
+    def __init__(self, store: IO[bytes], parse: Parse, there: bool) -> None:
         self.store, self.ends = store, array("Q", [0])
         self.text: list[str] = []
         self.wanted = 0  # in <t>, and not in the <rPh> that says how to pronounce it
         self._mapped: mmap.mmap | None = None
-
-    def parser(self) -> expat.XMLParserType:
         parser = expat.ParserCreate()
         parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
         parser.CharacterDataHandler = self._characters
-        return parser
+        self.rest = parse(_SHARED, parser) if there else iter(())
 
     def _start(self, tag: str, _attributes: Mapping[str, str]) -> None:
         tag = tag.rpartition(":")[2]
@@ -177,37 +210,42 @@ class _Texts:
 
     def get(self, index: int) -> str:
         """Raises IndexError."""
+        while index + 1 >= len(self.ends) and next(self.rest, self) is not self:
+            pass
         if index < 0:
             raise IndexError(index)
         begin, end = self.ends[index], self.ends[index + 1]
         if begin == end:
             return ""
-        if self._mapped is None:
+        if self._mapped is None or end > len(self._mapped):
             self.store.flush()
             self._mapped = mmap.mmap(self.store.fileno(), 0, access=mmap.ACCESS_READ)
         return self._mapped[begin:end].decode()
 
 
 class _SheetReader:
-    def __init__(self, text: Callable[[int], str], dates: frozenset[int], since_1904: bool) -> None:
+    def __init__(self, text: Callable[[int], str], dates: frozenset[int], since_1904: bool, mark: Mark) -> None:
         self.text, self.dates = text, dates
         self.epoch = datetime(1904, 1, 1) if since_1904 else datetime(1899, 12, 30)
         self.rows: list[list[str]] = []
         self.cells: list[str] = []
-        self.number = self.column = 0
+        self.number, self.column = mark.row, 0
         self.type = self.style = ""
         self.value: list[str] = []
         self.wanted = False
+        self.mark, self.whole = mark, 0  # where the latest row begins, and the rows before it that wait
+        self.unseen = mark.offset - mark.head
+        self.parser = expat.ParserCreate()
+        self.parser.StartElementHandler, self.parser.EndElementHandler = self._start, self._end
+        self.parser.CharacterDataHandler = self._characters
 
-    def parser(self) -> expat.XMLParserType:
-        parser = expat.ParserCreate()
-        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
-        parser.CharacterDataHandler = self._characters
-        return parser
+    def take(self) -> Portion:
+        whole, self.rows = self.rows[: self.whole], self.rows[self.whole :]
+        self.whole = 0
+        return Portion(whole, self.mark)
 
-    def take(self) -> Iterator[list[str]]:
-        yield from self.rows
-        self.rows.clear()
+    def take_last(self, size: int) -> Portion:
+        return Portion(self.rows, Mark(self.mark.head, size, self.number))
 
     def _start(self, tag: str, attributes: Mapping[str, str]) -> None:
         tag = tag.rpartition(":")[2]
@@ -216,11 +254,16 @@ class _SheetReader:
         elif tag in ("v", "t"):
             self.wanted = True
         elif tag == "row":
-            number = int(attributes.get("r", self.number + 1))
-            if not self.number < number <= LAST_ROW:
-                raise IndexError(number)
-            self.rows.extend([] for _blank in range(number - self.number - 1))
-            self.number, self.column, self.cells = number, 0, []
+            self._start_row(attributes)
+
+    def _start_row(self, attributes: Mapping[str, str]) -> None:
+        number = int(attributes.get("r", self.number + 1))
+        if not self.number < number <= LAST_ROW:
+            raise IndexError(number)
+        begins = self.parser.CurrentByteIndex + self.unseen
+        self.mark, self.whole = Mark(self.mark.head or begins, begins, self.number), len(self.rows)
+        self.rows.extend([] for _blank in range(number - self.number - 1))
+        self.number, self.column, self.cells = number, 0, []
 
     def _start_cell(self, attributes: Mapping[str, str]) -> None:
         self.type, self.style = attributes.get("t", "n"), attributes.get("s", "0")

@@ -83,7 +83,7 @@ class Command(BaseCommand):
         return form.plan_with(options["region"].upper(), options["duplicates"], [to.pk])
 
     def show(self, run: Import) -> None:
-        share = run.done_bytes / run.total_bytes if run.total_bytes else 1.0
+        share = importing.share(run)
         bar = "#" * round(WIDTH * share)
         rate = run.rows / run.cursor["seconds"] if run.cursor.get("seconds") else 0
         self.stderr.write(f"\r[{bar:<{WIDTH}}] {share:4.0%} {run.rows:,} rows, {rate:,.0f} a second ", ending="")
