@@ -139,7 +139,7 @@ def page_problems() -> list[str]:
 def page(browser: Browser, page_problems: list[str]) -> Iterator[Page]:
     """An empty page; errors in its console, and requests to other machines, fail the test."""
     context = browser.new_context(locale="en", timezone_id="UTC", reduced_motion="reduce")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     page = context.new_page()
     page.on("console", lambda message: message.type == "error" and page_problems.append(message.text))
     page.on("pageerror", lambda error: page_problems.append(str(error)))

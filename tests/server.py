@@ -73,7 +73,7 @@ class Server:
     def ready(self) -> bool:
         assert self.process is None or self.process.poll() is None, "The server ended:\n" + self.tail()
         try:
-            return self.session.get(self.url + self.ready_path, timeout=5).status_code == 200
+            return self.session.get(self.url + self.ready_path, timeout=30).status_code == 200
         except requests.RequestException:
             return False
 
@@ -81,13 +81,13 @@ class Server:
         """For a start that should fail."""
         self.data.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "manage.py", "run"]
-        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60)
+        return subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)
 
     def stop(self) -> int:
         """As Ctrl-C does. Returns the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(120)
 
     def kill_everything(self) -> None:
         """kill -9 of the supervisor and of all that it started, in one moment."""
@@ -96,7 +96,7 @@ class Server:
         for pid in family:
             _kill(pid)
         self.process.wait()
-        until("all to be gone", lambda: not any(alive(pid) for pid in family), 10)
+        until("all to be gone", lambda: not any(alive(pid) for pid in family))
 
     def descendants(self, parent: int | None = None) -> list[int]:
         parent = parent or (self.process.pid if self.process else 0)
@@ -124,7 +124,7 @@ class Server:
         assert reply.status_code == 200 and "/login/" not in reply.url, reply.text[:2000]
 
     def get(self, path: str) -> requests.Response:
-        reply = self.session.get(self.url + path, timeout=30)
+        reply = self.session.get(self.url + path, timeout=60)
         assert reply.status_code == 200, f"{path}: {reply.status_code}\n{reply.text[:2000]}"
         return reply
 

@@ -54,7 +54,7 @@ def test_a_message_is_written_and_arrives_before_ones_eyes(signed_in: Page, serv
     page.evaluate("window.notReloaded = true")
     for number in NUMBERS:
         row = page.locator("tr", has_text=number)
-        expect(row.get_by_text("Delivered")).to_be_visible(timeout=20_000)
+        expect(row.get_by_text("Delivered")).to_be_visible(timeout=60_000)
     assert page.evaluate("window.notReloaded") is True
 
 
@@ -66,7 +66,7 @@ def test_a_balance_is_asked_and_answered_before_ones_eyes(signed_in: Page, serve
     page.get_by_role("link", name="Green Telecom").first.click()
     page.get_by_role("button", name="Balance").click()
     answer = page.locator("#thread").get_by_text("Your balance is 12.50 EUR.")
-    expect(answer).to_be_visible(timeout=20_000)
+    expect(answer).to_be_visible(timeout=60_000)
 
 
 def test_stop_is_typed_and_a_campaign_skips_whoever_typed_it(signed_in: Page, server: Server) -> None:
@@ -81,7 +81,7 @@ def test_stop_is_typed_and_a_campaign_skips_whoever_typed_it(signed_in: Page, se
     expect(page.locator("#thread")).to_contain_text("Our sale begins.")
     page.evaluate("window.notReloaded = true")
     person_writes(server, " stop\n")
-    expect(page.get_by_text("nobody can write to them")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("nobody can write to them")).to_be_visible(timeout=60_000)
     expect(page.get_by_label("Reply")).to_be_hidden()
     assert page.evaluate("window.notReloaded") is True
     (campaign,) = server.query("SELECT max(id) FROM messaging_campaign WHERE text = 'Our sale begins.'")[0]

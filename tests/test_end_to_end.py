@@ -33,7 +33,7 @@ def sent(server: Server) -> dict[str, dict[str, str]]:
         compose(server, pk)
     open_end = f"m.status = 'sent' AND m.number <> '{SILENT}' AND a.kind NOT IN ({', '.join(map(repr, KNOWS_NO_END))})"
     moving = f"m.status IN ('queued', 'sending') OR {open_end}"
-    until("all to arrive", lambda: not rows(server, f"a.name LIKE 'My %' AND ({moving})"), 90)
+    until("all to arrive", lambda: not rows(server, f"a.name LIKE 'My %' AND ({moving})"))
     return {
         kind: dict(rows(server, f"m.account_id = {pk} AND m.status <> 'received'")) for kind, pk in accounts.items()
     }
@@ -94,5 +94,5 @@ def test_the_log_shows_them(server: Server, sent: dict[str, dict[str, str]]) -> 
 
 
 def test_the_log_needs_a_login(server: Server) -> None:
-    reply = requests.get(server.url + "/messages/", timeout=10)
+    reply = requests.get(server.url + "/messages/", timeout=60)
     assert "/login/" in reply.url

@@ -61,7 +61,7 @@ def new_key() -> str:
 def ended(hosts: tuple[Server, Server]) -> Ended:
     web, host = hosts
     prepare(web)
-    until("both to send", lambda: set(judge.holders(web).values()) == {web.pid, host.pid}, 30)
+    until("both to send", lambda: set(judge.holders(web).values()) == {web.pid, host.pid})
     until("enough to be seen", lambda: min(map(len, seen(web))) >= pacing.KNOWN + SEEN)
     use = [used(times[pacing.KNOWN :]) for times in seen(web)]
     over = int(web.query("SELECT sum(limited) FROM sandbox_account")[0][0])
@@ -72,7 +72,7 @@ def ended(hosts: tuple[Server, Server]) -> Ended:
     left = judge.waiting(web)
     judge.end_leases(web, host.pid)
     set_up(web, latency=0)
-    until("the other to finish", lambda: not judge.waiting(web), 60)
+    until("the other to finish", lambda: not judge.waiting(web))
     ids = {pk for messages in flying.values() for pk in messages}
     return Ended(use, over, left, judge.judge(web, web, ids))
 

@@ -257,7 +257,7 @@ def test_a_slow_endpoint_delays_nobody_else(receiver: HTTPServer, answers: Calla
     others_done, waited = threading.Event(), []
 
     def slow(request: Request) -> Response:
-        waited.append(others_done.wait(20))
+        waited.append(others_done.wait(90))
         return Response("", 200)
 
     receiver.expect_request("/slow").respond_with_handler(slow)

@@ -109,7 +109,7 @@ def test_one_that_somebody_holds_stops_no_tick(main: ProviderAccount) -> None:
         moved: list[int] = []
         other = threading.Thread(target=lambda: (moved.append(clock.promote()), connection.close()))
         other.start()
-        other.join(10)
+        other.join(60)
     assert moved == [1]
     assert statuses(held + free) == ["scheduled", "queued"]
 

@@ -240,7 +240,7 @@ def test_an_expansion_goes_on_after_its_worker_was_killed(installation: dict[str
         for pid in server.workers():
             os.kill(pid, signal.SIGKILL)
         assert 0 < server.query(rows)[0][0] < MANY
-        until("all to be there", lambda: server.query("SELECT complete FROM messaging_campaign")[0][0], 60)
+        until("all to be there", lambda: server.query("SELECT complete FROM messaging_campaign")[0][0])
         assert server.query(f"{rows} WHERE status = '{Status.SCHEDULED}'") == [(MANY,)]
         assert server.query("SELECT COUNT(DISTINCT number) FROM messaging_message") == [(MANY,)]
         kept = "SELECT SUM(n) FROM messaging_tally WHERE account_id = 0 AND status = 'scheduled'"

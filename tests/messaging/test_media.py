@@ -144,7 +144,7 @@ def test_a_server_that_trickles_is_left(server: HTTPServer, monkeypatch: pytest.
     began = time.monotonic()
     with pytest.raises(Away, match="No answer came in time."):
         fetch(server.url_for("/x"))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -371,7 +371,7 @@ def test_a_report_that_changes_nothing_does_not_stand_in_the_way(main: ProviderA
 
     def move() -> None:
         try:
-            ready.wait(5)
+            ready.wait(60)
             with ledger.together():
                 ledger.apply([Change(second, Status.DELIVERED)])
                 locked.set()
@@ -393,7 +393,7 @@ def meet(at_once: threading.Barrier) -> None:
 def both(*works: Callable[[], None]) -> None:
     with ThreadPoolExecutor(len(works)) as pool:
         for ended in [pool.submit(work) for work in works]:
-            ended.result(timeout=30)
+            ended.result(timeout=90)
 
 
 # --- Doubt stays with its account --------------------------------------------------------------------

@@ -228,7 +228,7 @@ def test_a_move_waits_for_a_drain_that_marks_what_leaves() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         marked = pool.submit(mark)
-        assert marking.wait(10)
+        assert marking.wait(60)
         assert balance(made) == {"A": 1, "B": 1}
         marked.result()
     assert Message.objects.get(account__name="A") == first

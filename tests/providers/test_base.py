@@ -33,19 +33,19 @@ Behaviour = Callable[[socket.socket], object]
 def server(*behaviours: Behaviour) -> Iterator[str]:
     """A server that treats its first connection with the first behaviour, and so on; yields its base URL."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(5)
+        listening.settimeout(60)
 
         def run() -> None:
             for behave in behaviours:
                 connection, _ = listening.accept()
                 with connection:
-                    connection.settimeout(5)
+                    connection.settimeout(60)
                     behave(connection)
 
         thread = threading.Thread(target=run)
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/base/"
-        thread.join(5)
+        thread.join(60)
         assert not thread.is_alive()
 
 

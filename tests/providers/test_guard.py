@@ -194,7 +194,7 @@ def test_an_answer_that_trickles_is_cut(allowed: None, dripping: str) -> None:
     begun = time.monotonic()
     with guard.session() as calls, pytest.raises(guard.Failed, match="in time"):
         guard.exchange(calls, "POST", dripping, longest=0.3)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
 
 
 def test_a_call_that_brings_nothing_says_why(allowed: None) -> None:

@@ -63,7 +63,7 @@ def test_nobody_takes_beside_another() -> None:
     second: list[int] = []
 
     def other() -> None:
-        taking.wait(10)
+        taking.wait(60)
         if connection.vendor == "postgresql":  # on SQLite it waits for the first to be through
             second.append(len(outbox.take(10)))
         taken.set()
@@ -74,7 +74,7 @@ def test_nobody_takes_beside_another() -> None:
     with transaction.atomic():
         assert len(outbox.take(1)) == 1
         taking.set()
-        assert taken.wait(10)
+        assert taken.wait(60)
     thread.join()
     assert second in ([], [0])
     assert written() == [("a", 2)]

@@ -64,4 +64,4 @@ def test_sigterm_ends_the_process_cleanly(tmp_path: Path) -> None:
         assert process.stderr is not None
         assert "database failed" in process.stderr.readline()  # no tables yet: it waits for them
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(90) == 0

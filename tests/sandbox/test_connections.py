@@ -47,7 +47,7 @@ def test_not_a_byte_of_the_answer_arrives(live_server: LiveServer) -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
     body = {"to": "+15550100907", "message": "Hello"}
     with pytest.raises(requests.ConnectionError, match="without response|aborted|reset"):
-        requests.post(f"{live_server.url}/sandbox/smsprovider/v1/messages", json=body, headers=headers, timeout=10)
+        requests.post(f"{live_server.url}/sandbox/smsprovider/v1/messages", json=body, headers=headers, timeout=60)
 
 
 def test_a_report_comes_before_the_answer(live_server: LiveServer, httpserver: HTTPServer) -> None:
@@ -67,8 +67,8 @@ def test_a_client_that_goes_ends_the_hanging(live_server: LiveServer, monkeypatc
             headers=headers,
             timeout=0.3,
         )
-    assert over.wait(5)
-    assert seen[0] < 5
+    assert over.wait(60)
+    assert seen[0] < outcomes.HANG / 2
     assert Message.objects.exists()
 
 
@@ -100,13 +100,13 @@ def test_a_stopping_worker_ends_the_hanging(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(signal, "getsignal", lambda number: Worker().handle_exit)
     start = time.monotonic()
     waiting.pause_for(RequestFactory().get("/"))(outcomes.HANG)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < outcomes.HANG / 2
 
 
 def test_a_pause_lasts_as_long_as_asked() -> None:
     start = time.monotonic()
     waiting.pause_for(RequestFactory().get("/"))(0.15)
-    assert 0.15 <= time.monotonic() - start < 10
+    assert 0.15 <= time.monotonic() - start < outcomes.HANG / 2
 
 
 @pytest.mark.parametrize(("data", "gone"), [(b"x", False), (b"", False), (None, True)])
