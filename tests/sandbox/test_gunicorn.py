@@ -28,9 +28,7 @@ class Gunicorn:
         self.environment = environment
         self.url = f"http://127.0.0.1:{environment['PORT']}"
         Path(environment["SMSDASH_DATA_DIR"]).mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True
-        )
+        subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True)
         command = ["-m", "gunicorn", "smsdash.wsgi", "--bind", self.url.removeprefix("http://")]
         command += ["--worker-class", "gthread", "--threads", "4", "--log-level", "warning"]
         self.process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
