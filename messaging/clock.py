@@ -51,13 +51,13 @@ def tick() -> None:
     promote()
     for pk in accounts_abandoned():
         clear_up(pk)
-    rerouting.give_chances()
     if _not_lately("replay", 0):
         reports.replay_recent()
     for name, due, call in _calls():
         for pk in due():
             if _not_lately(name, pk):
                 call(pk)
+    rerouting.give_chances()  # after rerouting, which would take away what is lent
     if _not_lately("tidy", 0) and housekeeping.due():
         wakeup.tidy()
 

@@ -19,7 +19,7 @@ from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Least, Length
 from django.utils import timezone
 
-from providers import pacing
+from providers import pacing, probing
 from providers.models import ProviderAccount
 from providers.types import Status
 
@@ -29,7 +29,6 @@ from .models import Attempt, Campaign, Message, Route, RouteMember, Tally
 SLICE = 5_000  # messages that are moved in one transaction
 SOON = timedelta(minutes=1)  # what is scheduled for later than that stays: the account may be back by then
 FILL = 0.9  # of what an account can send in time is given to it, so that it is not late in its turn
-RETRY = timedelta(minutes=5)  # after so long an account that is down, and that nobody tries, gets another chance
 
 
 class Row(NamedTuple):
@@ -75,13 +74,28 @@ def balance(route_id: int, seconds: float = 20.0) -> bool:
 
 
 def give_chances() -> None:
-    """Forget that accounts of routes are down when they have nothing left by which they could show that they are up."""
-    waiting = Message.objects.filter(account=OuterRef("pk"), status=Status.QUEUED)
-    on_route = RouteMember.objects.filter(account=OuterRef("pk"))
-    idle = ProviderAccount.objects.filter(~Exists(waiting), Exists(on_route), down_since__lt=timezone.now() - RETRY)
-    if found := list(idle.values_list("pk", flat=True)):
-        up = {"down_since": None, "down_reason": "", "updated_at": timezone.now()}
-        ProviderAccount.objects.filter(pk__in=found).update(**up)
+    """Try accounts that are down and that no message of theirs would try: with a question, where the wire has one, else
+    with one of the messages that wait elsewhere on their routes. (See also routes.choose.)"""
+    for account in routes.untried():
+        if probing.question(account.kind_class):
+            account.is_tried()
+            wakeup.knock(account.pk)
+        elif _lend(account):
+            account.is_tried()
+
+
+def _lend(account: ProviderAccount) -> bool:
+    """Move one message to the account, the one that would leave last. False: there is none for it."""
+    for route in Route.objects.filter(members__account=account):
+        members = routes.now(route)
+        mine = {account.pk: next(member for member in members if member.account_id == account.pk)}
+        queued = _waiting()[0].filter(route=route, priority=0, due_at__lte=timezone.now())
+        for source in [member.account_id for member in members if member.account_id != account.pk]:
+            rows = queued.filter(_meant_for(members, mine), account_id=source)
+            found = _look(rows.order_by("-due_at", "-id"), 1)
+            if _move(source, _assign(routes.Rules(route, members), found, mine)):
+                return True
+    return False
 
 
 # --- Accounts that cannot send -----------------------------------------------------------------------

@@ -14,15 +14,15 @@ from datetime import timedelta
 from functools import lru_cache
 from math import gcd
 
-from django.db.models import Prefetch, QuerySet, prefetch_related_objects
+from django.db.models import Exists, OuterRef, Prefetch, QuerySet, prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from providers import registry
+from providers import probing, registry
 from providers.models import ProviderAccount
-from providers.types import Feature, MessageType
+from providers.types import Feature, MessageType, Status
 
-from .models import Route, RouteMember
+from .models import Message, Route, RouteMember
 
 GRACE = timedelta(seconds=10)  # an account that is down for longer has its messages carried by others
 BELIEVED = timedelta(hours=1)  # for so long an account that said it has no credits is not tried again
@@ -57,6 +57,23 @@ def can_send(account: ProviderAccount) -> bool:
 
 def _is_down(account: ProviderAccount) -> bool:
     return account.down_since is not None and account.down_since <= timezone.now() - GRACE
+
+
+def untried() -> list[ProviderAccount]:
+    """Accounts that are down, may send, and have nothing left by which they could show that they are up."""
+    now = timezone.now()
+    waits = Message.objects.filter(account=OuterRef("pk"), status=Status.QUEUED)
+    down = ProviderAccount.objects.filter(down_since__isnull=False, enabled=True, paused_reason="")
+    idle = down.filter(~Exists(waits), kind__in=registry.kinds()).exclude(pace__held_until__gt=now.timestamp())
+    return [account for account in idle.defer("credentials") if account.is_untried(now) and account.opening(now) <= now]
+
+
+def _on_trial(members: Iterable[RouteMember]) -> dict[int, ProviderAccount]:
+    """Of these accounts those that get one message, to see whether they are up: they cannot be asked without one."""
+    now = timezone.now()
+    if not any(member.account.is_untried(now) for member in members):
+        return {}
+    return {account.pk: account for account in untried() if probing.question(account.kind_class) is None}
 
 
 def _is_empty(account: ProviderAccount) -> bool:
@@ -160,7 +177,8 @@ def choose(
 
     ``offset`` grows by the numbers placed: ``campaign.pk + campaign.expanded`` lets campaigns of one number take turns
     as well. Where no account can send now, the first that matches and is able: a message waits there, and is moved
-    when another can (rerouting.py). Raises NoMember.
+    when another can (rerouting.py). An account that was down for long gets one message if its turn comes. Raises
+    NoMember.
     """
     found = now(route)
     if not found:
@@ -169,9 +187,14 @@ def choose(
     everyone = {member.account_id for member in found}
     fit = {member.account_id for member in found if able(member.account, need, length)} or everyone
     ready = {member.account_id for member in found if member.account_id in fit and can_send(member.account)}
-    places = (
-        rules.pick(number, ready) or rules.first(number, fit) or rules.first(number, everyone) for number in numbers
-    )
+    trial = _on_trial(found)
+    usable, places = ready | (trial.keys() & fit), []
+    for number in numbers:
+        place = rules.pick(number, usable) or rules.first(number, fit) or rules.first(number, everyone)
+        if place in trial and place in usable:
+            usable.discard(place)
+            trial[place].is_tried()
+        places.append(place)
     return [place for place in places if place is not None]
 
 

@@ -60,6 +60,10 @@ def probe(account_id: int) -> None:
     transaction.on_commit(lambda: async_task("providers.probing.probe", account_id))
 
 
+def knock(account_id: int) -> None:
+    transaction.on_commit(lambda: async_task("providers.probing.knock", account_id))
+
+
 def reroute(route_id: int) -> None:
     transaction.on_commit(lambda: async_task("messaging.tasks.reroute", route_id))
 

@@ -22,6 +22,7 @@ from .encryption import EncryptedJSONField
 from .hours import parse as parse_hours
 from .types import Account, Credits, Feature, Rate
 
+RETRY = timedelta(minutes=5)  # after so long an account that is down, and that nobody tries, is tried once
 MOST_CREDITS = Decimal(10**10 - 1)  # that the column holds
 
 
@@ -34,8 +35,9 @@ class ProviderAccount(models.Model):
 
     ``paused_reason`` empty: sending. A pause by an operator (``paused_code`` empty) or by an error for the whole
     account (its code) keeps the queue as it is; ``probe_at``: when it is asked whether that error is mended.
-    ``down_since``: no request got through since then. ``rates`` are texts like ``100/minute``; empty: the kind's
-    published ones. ``hours`` (see hours.py), by the clock of ``zone``; empty: always.
+    ``down_since``: no request got through since then; ``probe_at`` is then when it is tried, if no message of its own
+    does that. ``rates`` are texts like ``100/minute``; empty: the kind's published ones. ``hours`` (see hours.py), by
+    the clock of ``zone``; empty: always.
     """
 
     name = models.CharField(_("name"), max_length=60, unique=True)
@@ -180,12 +182,24 @@ class ProviderAccount(models.Model):
     def saw_success(self) -> None:
         """A request got through: the account is up, and whatever paused it is mended. Free where nothing was wrong."""
         if (self.down_since or self.probes) and not self.paused_reason:
-            self._set(Q(paused_reason=""), down_since=None, down_reason="", probes=0)
+            self._set(Q(paused_reason=""), down_since=None, down_reason="", probe_at=None, probes=0)
 
     def saw_failure(self, reason: str) -> None:
-        """No request gets through. Keeps when that began and why; free where it is known."""
+        """No request gets through. Keeps when that began and why; nearly free where it is known."""
+        now = timezone.now()
         if not self.down_since:
-            self._set(Q(down_since=None), down_since=timezone.now(), down_reason=_kept(reason))
+            self._set(Q(down_since=None), down_since=now, down_reason=_kept(reason), probe_at=now + RETRY)
+        elif self.is_untried(now + RETRY / 2):
+            self.probe_at = now + RETRY
+            self.is_tried()
+
+    def is_tried(self) -> None:
+        """Somebody tries it now, whatever comes of that."""
+        ProviderAccount.objects.filter(pk=self.pk, paused_reason="").update(probe_at=timezone.now() + RETRY)
+
+    def is_untried(self, now: datetime) -> bool:
+        """It is down, and nobody tried for long whether it still is."""
+        return self.down_since is not None and (self.probe_at or self.down_since + RETRY) <= now
 
     @staticmethod
     def until_probe(probes: int) -> timedelta:

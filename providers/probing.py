@@ -1,4 +1,5 @@
-"""Paused accounts that mend themselves: asked now and then whether the error that paused them is gone.
+"""Paused accounts that mend themselves: asked now and then whether the error that paused them is gone. And accounts
+that could not be reached, asked whether they can be, while no message waits that would show it.
 
 Where a wire can be asked without sending, it is. Elsewhere the account resumes and its next request is the probe: if
 that is refused too, the account pauses again, for twice as long. An operator's pause is never lifted.
@@ -15,7 +16,7 @@ from django.utils import timezone
 from . import pacing, registry, traces
 from .base import Adapter
 from .encryption import Locked
-from .errors import NoCredits, ProviderError
+from .errors import NoCredits, ProviderError, Unavailable, Uncertain, Unreachable
 from .models import ProviderAccount
 from .types import AccountInfo, DeviceInfo, Feature, GetAccount, ListDevices, Trace
 
@@ -42,6 +43,19 @@ def probe(account_id: int) -> None:
         _paused.filter(pk=account.pk).update(probe_at=timezone.now() + timedelta(seconds=max(1.0, grant.wait)))
     elif _claim(account):
         _settle(account, _ask(account, asked) if asked else None)
+
+
+def knock(account_id: int) -> None:
+    """Ask an account that is down whether it answers again. What it answers is no matter."""
+    down = ProviderAccount.objects.filter(down_since__isnull=False, enabled=True, paused_reason="")
+    account = down.filter(pk=account_id, kind__in=registry.kinds()).defer("credentials").first()
+    asked = question(account.kind_class) if account else None
+    if account is None or asked is None or not pacing.reserve(account, account.windows).places:
+        return
+    error = _ask(account, asked)
+    if not isinstance(error, Unreachable | Unavailable | Uncertain | Locked):
+        account.saw_success()
+        log.info("Account %s is reached again", account)
 
 
 def question(kind: type[Adapter]) -> GetAccount | ListDevices | None:

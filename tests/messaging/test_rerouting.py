@@ -12,9 +12,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from messaging import clock, leases, ledger, rerouting, tasks
+from messaging import clock, leases, ledger, rerouting, routes, tasks
 from messaging.models import Attempt, Campaign, Lease, Message, Route, RouteMember
-from providers.models import Exchange, ProviderAccount
+from providers import pacing
+from providers.models import RETRY, Exchange, ProviderAccount
 from providers.types import Feature, Status
 from tests.base import account
 from tests.messaging.counts import kept, recounted
@@ -24,12 +25,14 @@ pytestmark = pytest.mark.django_db
 LONG_AGO = timezone.now() - timedelta(minutes=1)
 
 
-def route(*names: str, strategy: str = Route.ORDERED, **columns: list[Any]) -> Route:
+def route(*names: str, strategy: str = Route.ORDERED, kind: str = "smsprovider", **columns: list[Any]) -> Route:
     """A route over new accounts; columns of its members (``weight``, ``prefixes``) as lists."""
     made = Route.objects.create(name="Everywhere", strategy=strategy)
     for place, name in enumerate(names):
         values = {column: listed[place] for column, listed in columns.items()}
-        RouteMember.objects.create(route=made, account=account(name, rates=["1/second"]), position=place, **values)
+        RouteMember.objects.create(
+            route=made, account=account(name, kind, rates=["1/second"]), position=place, **values
+        )
     return made
 
 
@@ -365,16 +368,52 @@ def test_without_routes_the_clock_asks_one_question(django_assert_num_queries: A
         assert rerouting.due() == []
 
 
-def test_an_account_that_nobody_tries_gets_another_chance() -> None:
-    made = route("A", "B", "C")
-    waiting(made, "B", 1, route=None)
-    account("Alone")
-    for name in ("A", "B", "Alone"):
-        down(name, down_since=timezone.now() - rerouting.RETRY)
-    down("C", down_since=timezone.now())
+# --- Accounts that are down, and that nobody tries -----------------------------------------------------
+
+
+def long_down(name: str, **values: Any) -> None:
+    down(name, down_since=timezone.now() - RETRY, **values)
+
+
+def test_an_account_that_nobody_tries_is_asked_and_stays_down_until_it_answers(
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    waiting(route("A", "B", "C", "D"), "B", 1)
+    long_down("A")
+    long_down("B")
+    long_down("C", probe_at=timezone.now() + timedelta(minutes=1))
+    down("D", down_since=timezone.now())
+    for _ in range(2):
+        with django_capture_on_commit_callbacks(execute=True):
+            rerouting.give_chances()
+    assert [row.task["func"] for row in OrmQ.objects.all()] == ["providers.probing.knock"]
+    assert ProviderAccount.objects.filter(down_since__isnull=False).count() == 4
+
+
+def test_one_that_cannot_be_asked_gets_one_message() -> None:
+    made = route("A", "B", kind="customersms")
+    waiting(made, "B", 3)
+    waiting(made, "B", 1, priority=1)
+    long_down("A")
     rerouting.give_chances()
-    still_down = ProviderAccount.objects.filter(down_since__isnull=False).values_list("name", flat=True)
-    assert set(still_down) == {"B", "C", "Alone"}
+    rerouting.give_chances()
+    assert placed() == {"B": 3, "A": 1}
+    assert kept() == recounted()
+    Message.objects.filter(account__name="A").update(status=Status.UNCERTAIN)
+    rerouting.give_chances()
+    assert placed() == {"B": 3, "A": 1}, "not again before its time"
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_new_message_tries_one_that_cannot_be_asked(held: bool) -> None:
+    made = route("A", "B", kind="customersms")
+    long_down("A")
+    a, b = ProviderAccount.objects.order_by("name").values_list("pk", flat=True)
+    if held:
+        pacing.hold(ProviderAccount.objects.get(pk=a), 60)
+    numbers = [f"+372555{n:06}" for n in range(3)]
+    assert routes.choose(made, numbers, 0) == ([b, b, b] if held else [a, b, b])
+    assert routes.choose(made, numbers, 0) == [b, b, b]
 
 
 def test_accounts_are_left_in_peace_when_there_is_nothing_to_move() -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import requests
 import responses
 from django.test import Client
 from django.utils import timezone
@@ -22,6 +23,7 @@ URL = "https://api.smsprovider.com/v1"
 REFUSED = {"success": False, "error": {"code": "authentication_failed", "message": "Bad key."}}
 SAID = "The provider says: “Bad key.” Check the account's credentials."
 MINUTE = timedelta(minutes=1)
+NO_CONNECTION = requests.ConnectTimeout()
 
 
 @pytest.fixture
@@ -284,3 +286,23 @@ def test_a_lane_still_sees_that_the_account_was_changed() -> None:
     before = lane.updated_at
     lane.refresh_from_db()
     assert lane.updated_at != before
+
+
+# --- Accounts that could not be reached ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "reached"), [(200, True), (401, True), (429, True), (503, False), (500, False), (None, False)]
+)
+def test_one_that_answers_is_up_whatever_it_says(
+    provider: responses.RequestsMock, status: int | None, reached: bool
+) -> None:
+    row = account(base_url=URL)
+    row.saw_failure("Nobody answers.")
+    if status:
+        answers(provider, status)
+    else:
+        provider.get(f"{URL}/account", body=NO_CONNECTION)
+    probing.knock(row.pk)
+    row.refresh_from_db()
+    assert (row.down_since is None, row.paused_reason) == (reached, "")
