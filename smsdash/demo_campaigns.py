@@ -47,7 +47,7 @@ PLANS = (
     ),
     Plan(
         "Weekend sale",
-        "This weekend only: 20 % off everything, {name|friend}. Reply STOP to opt out.",
+        "{name|friend}, this weekend everything is 20 % off. Reply STOP to opt out.",
         timedelta(hours=2),
         ((S.DELIVERED, 21), (S.FAILED, 1), (S.SENT, 1)),
         S.SCHEDULED,
@@ -57,7 +57,7 @@ PLANS = (
     Plan(
         "Opening hours in summer",
         "From Monday on we are there for you from 8 to 20. See you soon, {name|friend}!",
-        timedelta(minutes=20),
+        timedelta(hours=1),
         (),
         S.SCHEDULED,
     ),

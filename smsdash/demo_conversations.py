@@ -38,7 +38,7 @@ def load(account: ProviderAccount, people: list[Contact], history: Iterable[Mess
     users = get_user_model().objects.filter(is_superuser=True)
     ReadMark.objects.bulk_create([ReadMark(user=user, upto=newest) for user in users])
     _talk(account, people[3], now)
-    [missed] = ledger.insert([_message(account, people[7], "stop please", now - timedelta(minutes=14), heard=True)])
+    [missed] = ledger.insert([_message(account, people[7], "stop please", now - timedelta(minutes=2), heard=True)])
     inbox.flag(inbox.heard(missed), inbox.Flag.NEAR_MISS)
     AutoReply.objects.create(
         name="Out of office",
