@@ -1,4 +1,4 @@
-"""What a start makes sure of: database, cache table, static files, the first administrator, the demo."""
+"""What a start makes sure of: database, cache table, static files, roles, the first administrator, the demo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 from providers import encryption
 from providers.models import ProviderAccount
 
-from . import demo
+from . import demo, roles
 
 Say = Callable[[str], None]
 PREPARING = 0x5D5  # the number of the advisory lock
@@ -32,6 +32,7 @@ def prepare(say: Say) -> None:
         _database(say)
         _keys()
         _static_files(say)
+        roles.provide()
         _administrator(say)
         if settings.SMSDASH_DEMO and settings.SMSDASH_WEB:
             demo.load(say)

@@ -72,6 +72,13 @@ def test_the_list_shows_how_each_account_is_doing(client: Client) -> None:
     assert "secret-1234" not in page
 
 
+def test_the_callback_url_is_for_those_who_may_change_accounts(client: Client) -> None:
+    row = account()
+    reader = signed_in(person("alice", READER))
+    for url in ("/accounts/", f"/accounts/{row.pk}/"):
+        assert row.callback_url in text_of(client, url) and row.callback_token not in text_of(reader, url)
+
+
 def test_the_list_tells_when_the_rate_limit_holds_it_back(client: Client) -> None:
     row = account()
     pacing.hold(row, 300)
