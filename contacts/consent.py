@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -22,7 +22,7 @@ from providers import outbox
 from . import mirroring
 from .bulk_sql import execute, source
 from .models import ConsentEvent as Event
-from .models import Contact, ContactList, Import, Mirror
+from .models import Contact, ContactList, Import, Mirror, Subscription
 
 SLICE = 10_000  # contacts of one transaction
 
@@ -59,6 +59,15 @@ class Note:
     proof: Mapping[str, Any] = field(default_factory=dict)
     change: int | None = None
     at: datetime = field(default_factory=timezone.now)
+
+
+class Ended(NamedTuple):
+    """A subscription that ended at ``until``, with when, how and by whom it had begun."""
+
+    at: datetime
+    how: str
+    by: str
+    until: datetime
 
 
 def subscribe(
@@ -100,12 +109,46 @@ def unsubscribe(
         with transaction.atomic(savepoint=False):
             _lock_people(ids, "KEY SHARE")
             _lock_list(of)
-            gone = _set_subscribed(of, ids, False, note)
-            _happened(gone, Event.What.UNSUBSCRIBED, note, of)
-            _count(of.pk, 0, -len(gone))
-            if mirrored:
-                mirroring.put(of, gone, Mirror.Action.UNSUBSCRIBE)
-        n += len(gone)
+            n += len(_end(of, ids, note, mirrored))
+    return n
+
+
+def put_unsubscribed(
+    on: ContactList, contact_ids: Iterable[int], how: str, by: str, *, made_by_import: Import | None = None
+) -> dict[int, Ended]:
+    """Members are unsubscribed, and who is not on the list is put there, unsubscribed. Returns the subscriptions that
+    ended, by contact; ``give_back`` takes them. Raises ContactList.DoesNotExist for a list that was deleted."""
+    found, note = {}, Note(how, by)
+    for ids in sliced(contact_ids):
+        with transaction.atomic(savepoint=False):
+            people = list(_lock_people(ids, "KEY SHARE"))
+            _lock_list(on)
+            members = Subscription.objects.filter(list=on, subscribed=True, contact__in=people)
+            was = {pk: Ended(*rest, note.at) for pk, *rest in members.values_list("contact", "at", "how", "by")}
+            _end(on, list(was), note, True)
+            _add(on, people, False, note, made_by_import)
+        found |= was
+    return found
+
+
+def give_back(to: ContactList, ended: Mapping[int, Ended], how: str, by: str, reason: str = "") -> int:
+    """Subscriptions that ended are as they were, where nobody changed them since."""
+    n, note = 0, Note(how, by, reason)
+    for ids in sliced(ended):
+        with transaction.atomic(savepoint=False):
+            _lock_people(ids, "KEY SHARE")
+            _lock_list(to)
+            places = Subscription.objects.filter(list=to, subscribed=False, contact__in=ids)
+            back = [place for place in places if place.at == ended[place.contact_id].until]
+            for place in back:
+                place.at, place.how, place.by, _until = ended[place.contact_id]
+                place.subscribed = True
+            Subscription.objects.bulk_update(back, ["subscribed", "at", "how", "by"], batch_size=500)
+            contacts = [place.contact_id for place in back]
+            _happened(contacts, Event.What.SUBSCRIBED, note, to)
+            _count(to.pk, 0, len(back))
+            mirroring.put(to, contacts, Mirror.Action.RESUBSCRIBE)
+        n += len(back)
     return n
 
 
@@ -154,7 +197,8 @@ def opt_out(
     proof: Mapping[str, Any] | None = None,
     change: int | None = None,
 ) -> int:
-    """Nobody writes to these people any more, whatever any list says. Who opted out before stays as they are."""
+    """Nobody writes to these people any more, whatever any list says. Who opted out before stays as they are, and the
+    undo of an import does not lift it any more."""
     n, note = 0, Note(how, by, reason, proof or {}, change)
     for ids in sliced(contact_ids):
         with transaction.atomic(savepoint=False):
@@ -164,6 +208,8 @@ def opt_out(
                 "RETURNING id",
                 [note.at, ids],
             )
+            if len(out) < len(ids):
+                _confirm(set(ids) - set(out))
             _happened(out, Event.What.OPTED_OUT, note)
             outbox.put({"contact.opted_out": out})
             mirroring.put_everywhere(out, Mirror.Action.UNSUBSCRIBE)
@@ -279,6 +325,16 @@ def _add(to: ContactList, ids: Sequence[int], subscribed: bool, note: Note, made
     return added
 
 
+def _end(of: ContactList, ids: Sequence[int], note: Note, mirrored: bool) -> list[int]:
+    """The ids of the members who are no longer subscribed."""
+    gone = _set_subscribed(of, ids, False, note)
+    _happened(gone, Event.What.UNSUBSCRIBED, note, of)
+    _count(of.pk, 0, -len(gone))
+    if mirrored:
+        mirroring.put(of, gone, Mirror.Action.UNSUBSCRIBE)
+    return gone
+
+
 def _set_subscribed(of: ContactList, ids: Sequence[int], to: bool, note: Note) -> list[int]:
     """The ids of the members who change."""
     return _column(
@@ -306,6 +362,15 @@ def _happened(ids: Sequence[int], what: str, note: Note, of: ContactList | None 
             f"SELECT id, %s, %s, %s, %s, %s, %s, %s, %s FROM {source(2)} WHERE TRUE",
             [*values, json.dumps(dict(note.proof)), note.change, ids],
         )
+
+
+def _confirm(ids: Iterable[int]) -> None:
+    """That they opted out is no longer the word of an import alone."""
+    without = {"postgresql": "before - 'opted_out'", "sqlite": "json_remove(before, '$.opted_out')"}
+    execute(
+        f"UPDATE contacts_importchange SET before = {without[connection.vendor]} WHERE contact_id IN {source(1)}",
+        [list(ids)],
+    )
 
 
 def _count(list_id: int, members: int, subscribed: int) -> None:

@@ -202,7 +202,10 @@ class Reading(forms.Form):
         said = self.cleaned_data
         lists = [each.pk for each in said["lists"]]
         if said["new_list"]:
-            lists.append(ContactList.objects.get_or_create(name=said["new_list"])[0].pk)
+            new, made = ContactList.objects.get_or_create(name=said["new_list"])
+            lists.append(new.pk)
+            if made:
+                import_write.made_list(self.run, new)
         return self.plan_with(said["region"], said["duplicates"], lists)
 
     # -- by guess alone --

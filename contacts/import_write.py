@@ -16,10 +16,10 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from . import consent
-from .bulk_sql import execute
+from . import consent, import_memory
+from .bulk_sql import execute, source
 from .import_rows import People, Person, Reject
-from .models import ContactList, How, Import
+from .models import Contact, ContactList, How, Import
 
 SKIP, UPDATE, FILL = "skip", "update", "fill"
 
@@ -210,7 +210,7 @@ def _update(run: Import, known: Mapping[str, _Known], becomes: Mapping[str, Pers
     if not becomes:
         return
     changed = [(known[number], person) for number, person in becomes.items()]
-    _remember(run, [(known, person) for known, person in changed if not known.mine])
+    import_memory.values(run, {each.id: _differences(each.values, p) for each, p in changed if not each.mine})
     rows = [(p.name, p.language, p.zone, json.dumps(p.fields), known.id) for known, p in changed]
     if connection.vendor == "postgresql":
         execute(
@@ -225,24 +225,9 @@ def _update(run: Import, known: Mapping[str, _Known], becomes: Mapping[str, Pers
         cursor.executemany(sql, rows)
 
 
-def _remember(run: Import, changed: Sequence[tuple[_Known, Person]]) -> None:
-    """For the undo: of each value that changes, what it was before this import, and what it is after."""
-    ids = [known.id for known, _person in changed]
-    earlier = dict(run.changes.filter(contact__in=ids).values_list("contact_id", "before")) if ids else {}
-    rows = []
-    for known, person in changed:
-        before = earlier.get(known.id, {})
-        for name in _VALUES:
-            was, becomes = getattr(known.values, name), getattr(person, name)
-            if was != becomes:
-                before[name] = [before.get(name, [was])[0], becomes]
-        rows.append((run.pk, known.id, json.dumps(before)))
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO contacts_importchange (import_run_id, contact_id, before) VALUES (%s, %s, %s) "
-            "ON CONFLICT (import_run_id, contact_id) DO UPDATE SET before = excluded.before",
-            rows,
-        )
+def _differences(old: Person, new: Person) -> dict[str, tuple[Any, Any]]:
+    pairs = {name: (getattr(old, name), getattr(new, name)) for name in _VALUES}
+    return {name: (was, becomes) for name, (was, becomes) in pairs.items() if was != becomes}
 
 
 # --- Opt-outs and lists ------------------------------------------------------------------------------
@@ -252,12 +237,12 @@ def _put_on_lists(run: Import, people: People, ids: Mapping[str, int], everybody
     """Opt-outs first, then whoever is unsubscribed, then the lists in the order of their ids: consent.py locks so."""
     by, who = said_by(run), [ids[number] for number in people.number]
     if out := {pk for pk, opted_out in zip(who, people.opted_out, strict=False) if opted_out}:
-        consent.opt_out(sorted(out), How.IMPORT, by, _("Marked as opted out in “%s”.") % run.name)
+        _opt_out(run, sorted(out - import_memory.opted_out_by(run, list(out))))
     wanted: dict[tuple[int, bool], dict[int, None]] = defaultdict(dict)
     for subscribed, column in ((False, people.unsubscribed), (True, people.lists)):
         for pk, names in zip(who, column, strict=False):
             for name in names:
-                wanted[_list(name), subscribed][pk] = None
+                wanted[_list(run, name), subscribed][pk] = None
     for to_all in everybody:
         wanted[to_all, True].update(dict.fromkeys(who))
     for (pk, subscribed), members in sorted(wanted.items(), key=lambda item: item[0]):
@@ -265,7 +250,19 @@ def _put_on_lists(run: Import, people: People, ids: Mapping[str, int], everybody
         if subscribed:
             consent.subscribe(to, members, How.IMPORT, by, made_by_import=run)
         else:
-            consent.restore(to, members, False, How.IMPORT, by)
+            ended = consent.put_unsubscribed(to, members, How.IMPORT, by, made_by_import=run)
+            import_memory.ended(run, pk, ended)
+
+
+def _opt_out(run: Import, ids: Sequence[int]) -> None:
+    """Also who opted out before is given to consent.py: it is more than one that says so."""
+    here = f"SELECT id FROM contacts_contact WHERE id IN {source(1)} AND opted_out_at IS NULL ORDER BY id"
+    lock = " FOR NO KEY UPDATE" if connection.features.has_select_for_update else ""
+    new = [pk for (pk,) in execute(here + lock, [list(ids)])]
+    consent.opt_out(ids, How.IMPORT, said_by(run), _("Marked as opted out in “%s”.") % run.name)
+    if new:
+        times = Contact.objects.filter(pk__in=new).values_list("pk", "opted_out_at")
+        import_memory.opt_outs(run, dict(times))
 
 
 def said_by(run: Import) -> str:
@@ -273,9 +270,17 @@ def said_by(run: Import) -> str:
     return str(run.created_by or "")
 
 
-def _list(name: str) -> int:
+def _list(run: Import, name: str) -> int:
     """The id of the list of that name, which is made if there is none."""
-    return ContactList.objects.get_or_create(name=name)[0].pk
+    found, made = ContactList.objects.get_or_create(name=name)
+    if made:
+        made_list(run, found)
+    return found.pk
+
+
+def made_list(run: Import, new: ContactList) -> None:
+    """``run``, which has to be saved, made this list: the undo takes it away if it is empty then."""
+    run.options = {**run.options, "made_lists": [*run.options.get("made_lists", ()), new.pk]}
 
 
 # --- The quickest way in -----------------------------------------------------------------------------

@@ -241,7 +241,7 @@ class ImportReject(models.Model):
 
 
 class ImportChange(models.Model):
-    """A contact as it was before an import changed it first."""
+    """A contact as it was before an import changed it first; see import_memory.py."""
 
     import_run = models.ForeignKey(Import, models.CASCADE, related_name="changes", db_index=False)
     contact = models.ForeignKey(Contact, models.CASCADE, related_name="+")

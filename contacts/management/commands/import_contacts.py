@@ -79,7 +79,9 @@ class Command(BaseCommand):
         form = Reading.guessed(run, options["encoding"] or "", delimiter)
         if NUMBER not in form.columns:
             raise CommandError("No column looks like phone numbers. Name it “number” in the first row.")
-        to, _created = ContactList.objects.get_or_create(name=options["list"])
+        to, made = ContactList.objects.get_or_create(name=options["list"])
+        if made:
+            import_write.made_list(run, to)
         return form.plan_with(options["region"].upper(), options["duplicates"], [to.pk])
 
     def show(self, run: Import) -> None:
