@@ -38,11 +38,11 @@ def wire(request: HttpRequest, kind: str) -> HttpResponse:
 
 
 def answer(kind: str, request: HttpRequest, path: str) -> HttpResponse:
-    """Answer as the API of ``kind`` does; ``path`` is below its base URL, as ``/messages``. Never raises, and never
-    answers in another shape."""
+    """Answer as the API of ``kind`` does; ``path`` is below its base URL, as ``/messages``, with or without a slash at
+    its end. Never raises, and never answers in another shape."""
     call = _Call(registry.dialect(kind), request)
     try:
-        response = call.answered(web.read(request, path))
+        response = call.answered(web.read(request, path.rstrip("/") or "/"))
     except errors.ProviderError as error:
         response = call.refused(error)
     except web.Unreadable as error:

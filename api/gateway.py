@@ -59,22 +59,25 @@ def read_messages(key: ApiKey, op: ReadMessages) -> tuple[MessageInfo, ...]:
 
 
 def resend(key: ApiKey, op: Resend) -> tuple[MessageInfo, ...]:
-    """Send messages again as new ones, each charged to the key's budget: all that may be resent, or none.
+    """Send messages again as new ones, each charged to the key's budget: all that may be resent, or none. One that
+    still waits goes out by itself, and is answered as it is.
 
     A message that is asked for by its id may be sent again and again; of a group or a status each goes out once more.
-    Raises NotFound when there is none, Rejected when none may be sent again.
+    Raises NotFound when there is none with that id, Rejected when none may be sent again.
     """
     access.need(key, Scope.SEND)
     mine = access.accounts(key).values("pk")
     found = list(_search(key, op, SENT_BY_US, MAX_RECIPIENTS + 1).filter(account__in=mine).values_list("pk", flat=True))
-    if not found:
+    if op.id and not found:
         raise errors.NotFound("There is no message to send again.")
     if len(found) > MAX_RECIPIENTS:
         raise errors.InvalidRequest(f"More than {MAX_RECIPIENTS:,} messages match. Narrow them down by their time.")
     done = resend_these(key, found, again=bool(op.id))
-    if not done.made:
+    on_their_way = Message.objects.filter(Q(pk__in=done.made) | Q(pk__in=found, status__in=ledger.WAITING))
+    told = message_infos(list(on_their_way.order_by("pk")))
+    if found and not told:
         raise errors.Rejected(_why_none(done.skipped))
-    return message_infos(list(Message.objects.filter(pk__in=done.made).order_by("pk")))
+    return told
 
 
 def resend_these(

@@ -16,6 +16,6 @@ _SERVED = [
 BEGINNINGS = tuple(beginning for _kind, beginning in _SERVED)
 
 urlpatterns = [
-    re_path(f"^{re.escape(path[1:])}" + ("" if path.endswith("/") else "$"), compat.wire, {"kind": kind.slug})
+    re_path(f"^{re.escape(path[1:])}" + ("" if path.endswith("/") else "/?$"), compat.wire, {"kind": kind.slug})
     for kind, path in _SERVED
 ]

@@ -257,7 +257,8 @@ class Send:
     """Hand messages over. Result: ``SendResult``, its outcomes in the order of ``messages``.
 
     ``callback_url``: where this request's delivery reports go (seed 002). ``list_id``: send the one message
-    to a list that lives at the provider (seed 004); its ``number`` is then empty.
+    to a list that lives at the provider (seed 004); its ``number`` is then empty. ``array``: the numbers came in one,
+    and the answer has an entry for each of them, though there be one (seed 002).
     """
 
     verb: ClassVar[str] = "send"
@@ -270,6 +271,7 @@ class Send:
     devices: Devices = Devices()
     priority: bool = False
     list_id: str = ""
+    array: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from .types import Credits, Request
 FORM = "application/x-www-form-urlencoded"
 MAX_RECIPIENTS = 5_000  # of one request to a served wire
 
-_NOISE = re.compile(r"[\s\-.()\u00a0]+")
+_NOISE = re.compile(r"[\s\-.()\u00ad\u200b-\u200f\u2010-\u2015\u202a-\u202e\u2060-\u2069\ufeff]+")
 _E164 = re.compile(r"\+?[0-9]{7,15}", re.ASCII)
 _CLEAN = re.compile(r"\+[0-9]{7,15}|(?!00)[0-9]{3,6}", re.ASCII)
 _SHORT_CODE = re.compile(r"[0-9]{3,6}", re.ASCII)
+_ARRAY = re.compile(r"([^\[]+)\[[0-9]*\]")
 _FALSE = {"", "0", "false", "null", "none", "off", "no"}
 
 
@@ -72,7 +73,7 @@ def plain_value(value: object, name: str) -> str:
 
 
 def recipients(value: object, name: str) -> list[str]:
-    """Numbers out of one string, a comma list or an array of these; each cleaned where it can be.
+    """Numbers out of one string or integer, a comma list or an array of these; each cleaned where it can be.
 
     What has not the shape of a number stays as it was written, so that it can be refused alone
     (see ``base.handle``). Raises ValueError with a sentence for anything else, for none and for too many.
@@ -80,7 +81,7 @@ def recipients(value: object, name: str) -> list[str]:
     items = value if isinstance(value, list) else [value]
     if len(items) > MAX_RECIPIENTS:
         raise ValueError(f"At most {MAX_RECIPIENTS:,} recipients fit in one request.")
-    found = [part.strip() for item in items for part in plain_text(item, name).split(",") if part.strip()]
+    found = [part.strip() for item in items for part in plain_value(item, name).split(",") if part.strip()]
     if not found:
         raise ValueError(f"“{name}” is missing: give at least one phone number.")
     if len(found) > MAX_RECIPIENTS:
@@ -98,17 +99,26 @@ def dump_form(pairs: Iterable[tuple[str, str]]) -> bytes:
 
 
 def read_form(request: Request) -> dict[str, str]:
-    """All named values of a request: query, then an urlencoded or multipart body; the last of a name wins."""
-    return dict([*request.query, *_body_pairs(request)])
+    """All named values of a request: query, then an urlencoded or multipart body; the last of a name wins. What PHP
+    writes as an array, ``to[]`` or ``to[0]``, ``to[1]``, is joined by commas."""
+    found: dict[str, str] = {}
+    for name, value in [*request.query, *_body_pairs(request)]:
+        array = _ARRAY.fullmatch(name)
+        name = array[1] if array else name
+        found[name] = f"{found[name]},{value}" if array and found.get(name) else value
+    return found
 
 
 def _body_pairs(request: Request) -> list[tuple[str, str]]:
     content_type = request.headers.get("content-type", "")
     if not request.body:
         return []
-    if content_type.lower().startswith("multipart/form-data"):
-        return _multipart(content_type, request.body)
-    return parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    try:
+        if content_type.lower().startswith("multipart/form-data"):
+            return _multipart(content_type, request.body)
+        return parse_qsl(request.body.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except UnicodeDecodeError as error:
+        raise ValueError("The body is not in UTF-8.") from error
 
 
 def _multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
@@ -140,7 +150,8 @@ def truth(value: object) -> bool:
 def clean_number(text: str) -> str:
     """A number of the shape of E.164 with its ``+``, or a short code, from any spelling of it.
 
-    Spaces, dashes, dots and brackets are dropped and a leading 00 is read as +. Bare digits (7 to 15) get a +.
+    Spaces, dashes, dots, brackets and signs that nobody sees, which come along when a number is copied out of another
+    program, are dropped and a leading 00 is read as +. Bare digits (7 to 15) get a +.
     Whether the number can exist is not asked here. Raises ValueError with a sentence.
     """
     if _CLEAN.fullmatch(text):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, re_path
 from ninja.operation import Operation
 
 from . import docs, hooks, wires
@@ -19,7 +19,8 @@ BEFORE: Mapping[str, Before] = {"/webhooks/as/{format}": hooks.look_up}
 
 
 def _patterns() -> list[URLPattern]:
-    """One for each path, whichever routers its methods come from; fixed words before variables."""
+    """One for each path, with or without a slash at its end, whichever routers its methods come from; fixed words
+    before variables."""
     routes: dict[str, dict[str, Operation]] = defaultdict(dict)
     for bound in api._get_bound_routers():
         for route, view in bound.path_operations.items():
@@ -33,7 +34,8 @@ def _variables(route: str) -> list[bool]:
 
 def _pattern(route: str, operations: Mapping[str, Operation]) -> URLPattern:
     seeds = {method: each.view_func for method, each in operations.items() if (method, route) in wires.OPERATIONS}
-    return path(re.sub(r"{(\w+)}", r"<str:\1>", route.lstrip("/")), door(_view(operations), seeds, BEFORE.get(route)))
+    pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.lstrip("/"))
+    return re_path(f"^{pattern}/?$", door(_view(operations), seeds, BEFORE.get(route)))
 
 
 def _view(operations: Mapping[str, Operation]) -> View:

@@ -261,6 +261,8 @@ class Dialect(base.Dialect):
     def operation(self, request: Request) -> Operation:
         if request.path not in forms.ROUTES:
             raise errors.NotFound("There is no such service.")
+        if request.method not in ("GET", "POST"):
+            raise errors.InvalidRequest(f"{request.path} takes POST and GET only.")
         try:
             return forms.ROUTES[request.path](forms.read_form(request))
         except ValueError as error:

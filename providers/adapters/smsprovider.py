@@ -297,7 +297,7 @@ class Dialect(base.Dialect):
             body["credits_used"] = wire.json_number(result.credits_used)
         body |= wire.write_credits(BALANCES[0], result.credits)
         body["status"] = STATUS_WORDS.get(first.status, "queued") if first else "failed"
-        return _reply(200, body | ({"messages": entries} if len(entries) > 1 else {}))
+        return _reply(200, body | ({"messages": entries} if op.array or len(entries) > 1 else {}))
 
     def write_account(self, op: GetAccount, result: AccountInfo) -> Reply:
         left = wire.write_credits(BALANCES[0], result.credits)
@@ -348,6 +348,7 @@ def _send(request: Request, clock: Callable[[], tzinfo]) -> Send:
         sender=wire.plain_text(body.get("from"), "from"),
         schedule=wire.optional_time(body.get("scheduled_at"), "scheduled_at", clock),
         callback_url=wire.optional_url(body.get("callback_url"), "callback_url"),
+        array=isinstance(body.get("to"), list),
     )
 
 

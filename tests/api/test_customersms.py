@@ -91,6 +91,11 @@ def test_nothing_is_stored_when_all_opted_out() -> None:
     assert stored() == [] and not Campaign.objects.exists()
 
 
+@pytest.mark.parametrize("path", ["/api.php/", f"{PATH}/"])
+def test_a_slash_at_the_end_changes_nothing(path: str) -> None:
+    assert post(path, {"api_key": caller().key, "phone": ONE, "message": TEXT}).json()["success"]
+
+
 KEY = "KEY"  # stands for the key of the test
 
 

@@ -246,7 +246,9 @@ def test_of_a_group_each_goes_once_more_and_one_by_its_id_whenever_it_is_asked_f
     campaign = Campaign.objects.create(account=main, text="Hello")
     rows = [message(main, row, campaign=campaign, status=s) for s in ("failed", "failed", "sent", "queued")]
     assert [m.resend_of for m in again(row, group=campaign.token.hex, status=Status.FAILED)] == rows[:2]
-    assert [m.resend_of for m in again(row, group=campaign.token.hex)] == rows[2:3]
+    assert [m.resend_of for m in again(row, group=campaign.token.hex)] == [None, rows[2]]
+    assert again(row, group=campaign.token.hex) == rows[3:]  # it waits
+    Message.objects.filter(pk=rows[3].pk).update(status="uncertain")
     with pytest.raises(errors.Rejected, match=r"No message was sent again: .*waits.*\(1\), was resent already \(3\)|3"):
         again(row, group=campaign.token.hex)
     Message.objects.exclude(resend_of=None).update(status="failed", created_at=NOW - timedelta(1))
@@ -261,13 +263,13 @@ def test_what_may_not_be_sent_again_is_refused_with_the_reason() -> None:
     heard, foreign = message(main, status="received"), message(closed, row)
     cases = [
         (stopped, errors.Rejected, "the person opted out"),
-        (waiting, errors.Rejected, "still waits"),
         (heard, errors.NotFound, "no message to send again"),
         (foreign, errors.NotFound, "no message to send again"),
     ]
     for old, kind, words in cases:
         with pytest.raises(kind, match=words):
             again(row, id=str(old.pk))
+    assert again(row, id=str(waiting.pk)) == [waiting]
     with pytest.raises(errors.KeyRefused, match="scope “send”"):
         again(key(main, scopes=["read"]), id=str(stopped.pk))
 

@@ -286,6 +286,13 @@ def test_it_knows_no_other_service() -> None:
         ask("login")
 
 
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT"])
+def test_only_who_posts_or_gets_has_anything_done(method: str) -> None:
+    pairs = (("key", "K"), ("number", "+11234567890"), ("message", "Hello"))
+    with pytest.raises(errors.InvalidRequest, match="POST and GET"):
+        DIALECT.operation(Request(method, "/services/send.php", pairs))
+
+
 @pytest.mark.parametrize("body", [b"", b"key=", b"number=1"])
 def test_it_asks_for_the_key(body: bytes) -> None:
     with pytest.raises(errors.KeyRefused, match="“key”"):
