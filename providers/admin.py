@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
-from django.db.models import QuerySet, URLField
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -76,8 +76,7 @@ class ProviderAccountAdmin(Admin):
     list_filter = ("enabled", "kind")
     search_fields = ("name",)
     fields = ("name", "kind", "base_url", "sender", "rates", "enabled", "paused_reason", "credits", "credits_seen_at")
-    readonly_fields = ("kind", "credits", "credits_seen_at")
-    formfield_overrides: ClassVar = {URLField: {"assume_scheme": "https"}}
+    readonly_fields = ("kind", "base_url", "credits", "credits_seen_at")  # the accounts page knows who may get the key
     sealed = ("credentials",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -16,6 +17,11 @@ from .models import ProviderAccount
 from .types import Feature, Field, Rate
 
 PREFIX = "credential_"
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.lower()}" if parts.netloc else ""
 
 
 class RatesField(forms.CharField):
@@ -120,6 +126,15 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not
             _("The base URL of %(kind)s ends in %(end)s. Did you mean %(url)s?"),
             params={"kind": self.kind.label, "end": end, "url": before + end if found else url + end},
         )
+
+    def clean(self) -> dict[str, Any]:
+        """What is stored is sent to the host that it was typed for, and to no other."""
+        data: dict[str, Any] = super().clean() or self.cleaned_data
+        if _host(data.get("base_url", "")) not in ("", _host(self.initial.get("base_url", ""))):
+            for name in (PREFIX + credential.name for credential in self.kind.fields if credential.required):
+                if getattr(self.fields[name], "stored", False) and not data.get(name):
+                    self.add_error(name, _("The base URL names another host. Type this again if it is meant for it."))
+        return data
 
     def save(self, commit: bool = True) -> ProviderAccount:
         if self.locked:

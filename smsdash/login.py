@@ -1,4 +1,7 @@
-"""Logging in: django-allauth's view and rate limits, with sign-up closed."""
+"""Logging in: django-allauth's view and rate limits, with sign-up closed; and a new password for whoever is logged in.
+
+A password that is forgotten is set anew by an administrator: nothing is sent by mail.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,13 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.views import LoginView
+from django.contrib import messages
+from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse_lazy
+from django.utils.translation import gettext as _
+
+from api import access
 
 
 class ClosedAdapter(DefaultAccountAdapter):
@@ -14,6 +23,10 @@ class ClosedAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """The address that the rate limits count by: the one that API keys are held to."""
+        return access.address_of(request) or super().get_client_ip(request)
 
 
 class Login(LoginView):
@@ -26,3 +39,14 @@ class Login(LoginView):
             request.POST = request.POST.copy()
             request.POST["login"] = request.POST["username"]
         return super().post(request, *args, **kwargs)
+
+
+class Password(PasswordChangeView):
+    """One's own. All other sessions of this person end."""
+
+    template_name = "smsdash/password.html"
+    success_url = reverse_lazy("overview")
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        messages.success(self.request, _("Your password is changed. You are logged out everywhere else."))
+        return super().form_valid(form)

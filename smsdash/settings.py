@@ -12,7 +12,7 @@ from csp.constants import NONE, SELF
 from environs import Env
 
 from providers.types import Rate
-from smsdash import keys
+from smsdash import keys, logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = Env()
@@ -231,7 +231,8 @@ LOGGING = {
         "not_503": {
             "()": "django.utils.log.CallbackFilter",
             "callback": lambda record: getattr(record, "status_code", 0) != 503,
-        }
+        },
+        "without_tokens": {"()": "django.utils.log.CallbackFilter", "callback": logs.without_tokens},
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
@@ -242,7 +243,7 @@ LOGGING = {
     | {
         "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
         # a caller's mistake, and 'not ready yet', are no news for the log
-        "django.request": {"level": "ERROR", "filters": ["not_503"]},
+        "django.request": {"level": "ERROR", "filters": ["not_503", "without_tokens"]},
     },
 }
 

@@ -9,7 +9,7 @@ from django.urls import include, path
 from messaging.callbacks import callback
 
 from . import health, metrics, views
-from .login import Login
+from .login import Login, Password
 
 admin.site.login = secure_admin_login(admin.site.login)  # one door: the one with the rate limits
 
@@ -19,7 +19,8 @@ urlpatterns = [
     path("metrics", metrics.metrics, name="metrics"),
     path("login/", Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
-    path("login/account/", include("allauth.account.urls")),
+    path("login/", Login.as_view(), name="account_login"),  # as allauth calls it; its other pages are not here
+    path("login/password/", Password.as_view(), name="password"),
     path("admin/", admin.site.urls),
     path("callbacks/<str:token>/", callback, name="callbacks"),
     path("v1/", include("api.v1.urls")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.apps import apps
@@ -87,6 +88,42 @@ def test_it_limits_wrong_tries_and_then_refuses_even_the_right_password() -> Non
     assert response.status_code == 200
     assert "Too many failed login attempts" in response.content.decode()
     assert not response.wsgi_request.user.is_authenticated
+
+
+def test_tries_are_counted_by_the_address_that_our_proxy_tells(settings: Any) -> None:
+    settings.SMSDASH_PROXIES = 1
+    person("alice")
+
+    def tries(name: str, told: str) -> bytes:
+        """Whoever guesses writes another address in front each time; the proxy adds the true one."""
+        values = {"login": name, "password": "wrong"}
+        return Client().post("/login/", values, headers={"X-Forwarded-For": told}).content
+
+    for n in range(11):
+        refused = tries(f"name{n}", f"198.51.100.{n}, 203.0.113.7")
+    assert b"Too many failed" in refused and b"Too many failed" not in tries("alice", "203.0.113.8")
+
+
+def test_too_many_tries_are_told_how_long_to_wait() -> None:
+    answers = [Client().post("/login/", {"login": f"name{n}", "password": "wrong"}) for n in range(31)]
+    assert answers[-1].status_code == 429 and b"Wait a minute" in answers[-1].content
+
+
+@pytest.mark.parametrize("path", ["password/reset/", "signup/", "email/", "login/"])
+def test_nobody_gets_in_by_mail(path: str) -> None:
+    """A link that is mailed would name the host that a stranger wrote into his request."""
+    assert signed_in().get(f"/login/account/{path}").status_code == 404
+
+
+def test_people_change_their_own_password() -> None:
+    client, elsewhere = signed_in(alice := person("alice", VIEW)), signed_in(alice)
+    assert 'href="/login/password/"' in text_of(client)
+    new = {"new_password1": "another battery", "new_password2": "another battery"}
+    refused = client.post("/login/password/", {"old_password": "wrong", **new})
+    assert refused.status_code == 200 and 'aria-invalid="true"' in refused.content.decode()
+    assert client.post("/login/password/", {"old_password": PASSWORD, **new})["Location"] == "/"
+    assert "Your password is changed." in text_of(client)
+    assert elsewhere.get("/")["Location"].startswith("/login/")
 
 
 def test_the_admin_has_no_login_of_its_own() -> None:
@@ -317,10 +354,11 @@ def test_the_admin_shows_no_credentials() -> None:
 
 
 def test_saving_in_the_admin_leaves_the_credentials_alone() -> None:
+    """And where they are sent to."""
     row = account()
     values = {
         "name": "Renamed",
-        "base_url": row.base_url,
+        "base_url": "https://other.example/v1",
         "sender": "",
         "rates": "[]",
         "enabled": "on",
@@ -330,6 +368,7 @@ def test_saving_in_the_admin_leaves_the_credentials_alone() -> None:
     assert response.status_code == 302
     row = ProviderAccount.objects.get()
     assert (row.name, row.credentials["api_key"]) == ("Renamed", "secret-1234")
+    assert row.base_url == "http://127.0.0.1:9/v1"
 
 
 def test_messages_cannot_be_changed_in_the_admin() -> None:

@@ -196,7 +196,7 @@ def test_editing_without_a_secret_keeps_the_stored_one(client: Client) -> None:
     row = account()
     values = {
         "name": "New name",
-        "base_url": "https://other.example/v1",
+        "base_url": "http://127.0.0.1:9/other/v1",
         "rates": "",
         "sender": "",
         "credential_api_key": "",
@@ -205,9 +205,19 @@ def test_editing_without_a_secret_keeps_the_stored_one(client: Client) -> None:
     row = ProviderAccount.objects.get()
     assert (row.name, row.base_url, row.credentials["api_key"]) == (
         "New name",
-        "https://other.example/v1",
+        "http://127.0.0.1:9/other/v1",
         "secret-1234",
     )
+
+
+@pytest.mark.parametrize("url", ["https://other.example/v1", "http://127.0.0.1:99/v1", "https://127.0.0.1:9/v1"])
+def test_a_stored_secret_is_not_sent_to_another_host(client: Client, url: str) -> None:
+    row = account()
+    values = {**GOOD, "base_url": url, "credential_api_key": ""}
+    response = client.post(f"/accounts/{row.pk}/", values)
+    assert list(response.context["form"].errors) == ["credential_api_key"]
+    assert ProviderAccount.objects.get().base_url == row.base_url
+    assert client.post(f"/accounts/{row.pk}/", {**values, "credential_api_key": "typed-too"}).status_code == 302
 
 
 def test_editing_with_a_secret_replaces_it(client: Client) -> None:

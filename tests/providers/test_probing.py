@@ -235,7 +235,11 @@ def saved(client: Client, row: ProviderAccount, **values: str) -> str:
 
 @pytest.mark.parametrize(
     ("values", "resumes"),
-    [({"credential_api_key": "brand-new-9999"}, True), ({"base_url": "https://b.example/v1"}, True), ({}, False)],
+    [
+        ({"credential_api_key": "brand-new-9999"}, True),
+        ({"base_url": "https://api.smsprovider.com/new/v1"}, True),
+        ({}, False),
+    ],
 )
 def test_a_new_key_or_address_resumes_what_an_error_paused(values: dict[str, str], resumes: bool) -> None:
     row, client = refused(), signed_in()
