@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import requests
 import urllib3.exceptions
 
-from . import errors
+from . import errors, watchdog
 from .types import Reply, Request
 
 TIMEOUT = (3.05, 20.0)  # seconds: to connect, between bytes of the answer
@@ -38,7 +38,7 @@ class HttpTransport:
         self.base_url = base_url.rstrip("/")
         self.session = requests.Session()
         self.session.trust_env = False  # no proxy or netrc by accident, and a third less CPU
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=pool, max_retries=0)
+        adapter = watchdog.Adapter(pool_maxsize=pool, max_retries=0)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
         self.last_used = 0.0
@@ -63,22 +63,27 @@ class HttpTransport:
                 raise errors.Unreachable(f"The provider could not be reached ({reason(error)}).") from error
             raise errors.Uncertain(f"The connection broke before an answer came ({reason(error)}).") from error
         except requests.Timeout as error:
-            raise errors.Uncertain(f"No answer came within {TIMEOUT[1]:.0f} seconds.") from error
+            if isinstance(error, requests.ReadTimeout):
+                raise errors.Uncertain(f"No answer came within {TIMEOUT[1]:.0f} seconds.") from error
+            raise errors.Uncertain(f"The answer had no end after {watchdog.LONGEST:.0f} seconds.") from error
         except requests.RequestException as error:
             raise errors.Uncertain("The answer broke off before its end.") from error
         finally:
             self.last_used = time.monotonic()
 
     def _exchange(self, request: Request) -> Reply:
-        with self.session.request(
-            request.method,
-            url_of(self.base_url, request),
-            data=request.body or None,
-            headers={"user-agent": "smsdash", **request.headers},
-            timeout=TIMEOUT,
-            allow_redirects=False,
-            stream=True,
-        ) as response:
+        with (
+            watchdog.watched(),
+            self.session.request(
+                request.method,
+                url_of(self.base_url, request),
+                data=request.body or None,
+                headers={"user-agent": "smsdash", **request.headers},
+                timeout=TIMEOUT,
+                allow_redirects=False,
+                stream=True,
+            ) as response,
+        ):
             body = b"".join(_bounded(response.iter_content(65536)))
             return Reply(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
 

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 
 # Within providers, from the ground up; what is not named here stands above them all.
-_FLOORS = "types errors wire signing redaction transport phones base serving words adapters registry"
+_FLOORS = "types errors wire signing redaction watchdog transport phones base serving words adapters registry"
 FLOORS = tuple(_FLOORS.split())
 PLAIN = FLOORS[:-1]  # know no Django
 

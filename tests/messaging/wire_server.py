@@ -22,6 +22,8 @@ class Breaks(Enum):
     HALF_BODY = "closed within the body of the answer"
     RESET = "reset without an answer"
     SILENCE = "open, and nothing comes"
+    SLOW_HEAD = "open, and a byte of the head comes now and then"
+    SLOW_BODY = "open, and a byte of the body comes now and then"
 
 
 Says = Callable[[str, Request], Reply | Breaks]  # the first part of the path, and the request below it
@@ -60,6 +62,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
         elif how is Breaks.SILENCE:
             self.server.over.wait(30)
+        elif how is Breaks.SLOW_HEAD:
+            self._trickle(b"HTTP/1.1 200 OK\r\nx-padding: ")
+        elif how is Breaks.SLOW_BODY:
+            self._trickle(b"HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n")
+
+    def _trickle(self, start: bytes) -> None:
+        self.wfile.write(start)
+        while not self.server.over.wait(0.5):
+            self.wfile.write(b"x")
 
     def log_message(self, format: str, *args: object) -> None:
         pass
