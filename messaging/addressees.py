@@ -53,7 +53,9 @@ class Addressees(forms.Form):
 
     @cached_property
     def reach(self) -> Reach:
-        return audience.reach(self.chosen_lists, self.recipients)
+        """To the last one only where the form asks for it (``exact``), or nobody seems to be left."""
+        found = audience.reach(self.chosen_lists, self.recipients, quick="exact" not in self.data)
+        return found if found.kept else audience.reach(self.chosen_lists, self.recipients)
 
     @cached_property
     def sample(self) -> Sample:

@@ -18,7 +18,7 @@ from contacts.recipients import Recipients
 from . import merging
 
 SAMPLE = 1_000  # people by whom the others are judged
-QUICK = 200_000  # places on several lists that are counted while a person types; of more, a part
+QUICK = 200_000  # places on several lists that are counted while a person waits; of more, a part
 MOST = 3_000_000  # … that are counted at all
 IMPORTS = 200  # the newest, whose columns tell which fields there are
 _BUCKETS = 65_536
@@ -71,7 +71,7 @@ class Sample:
 
 
 def reach(lists: Sequence[ContactList], found: Recipients, *, quick: bool = False) -> Reach:
-    """Exact, except over many big lists at once. ``quick``: for a page that follows what is typed."""
+    """Exact, except over many big lists at once. ``quick``: for a page that somebody waits for."""
     typed, invalid = len(found.kept), sum(entry.times for entry in found.rejected)
     if not lists:
         return Reach(typed, typed, len(found.opted_out), 0, found.duplicates, invalid)
@@ -123,12 +123,13 @@ def _counted(lists: Sequence[ContactList], buckets: int = _BUCKETS, *, of_opted_
     """The people on the lists, and how many of them are subscribed to any. ``buckets``: in a part of all ids only."""
     join = "JOIN contacts_contact ON contacts_contact.id = contact_id AND opted_out_at IS NOT NULL"
     part = "" if buckets == _BUCKETS else f"AND {_BUCKET} < %s"
+    ids = _ids(lists)  # one by one: of a list of values PostgreSQL would ask once more at each place
     (row,) = execute(
         "SELECT count(*), coalesce(sum(subscribed), 0) FROM ("
         "SELECT contact_id, max(CASE WHEN subscribed THEN 1 ELSE 0 END) AS subscribed "
         f"FROM contacts_subscription {join if of_opted_out else ''} "
-        f"WHERE list_id IN {source(1)} {part} GROUP BY contact_id) AS people",
-        [_ids(lists), *([buckets] if part else [])],
+        f"WHERE list_id IN ({', '.join(['%s'] * len(ids))}) {part} GROUP BY contact_id) AS people",
+        [*ids, *([buckets] if part else [])],
     )
     return [int(n) for n in row]
 

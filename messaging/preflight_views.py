@@ -23,7 +23,7 @@ from .forecast import Course
 from .forms import Compose
 from .models import Campaign
 
-OURS = frozenset({"csrfmiddlewaretoken", "seen", "edit", "from"})  # fields that are not of the compose form
+OURS = frozenset({"csrfmiddlewaretoken", "seen", "edit", "from", "exact"})  # fields that are not of the compose form
 NOTHING_LEFT = ("held", "approval", "scheduled")  # states, see conduct.py
 GROWTH = 1.01  # so much more people than were shown are sent to without another look
 
@@ -53,7 +53,7 @@ def is_needed(form: Compose) -> bool:
 def was_seen(request: HttpRequest, form: Compose) -> bool:
     """Send was pressed on the page itself, not Next below the texts, and there are not many more people by now."""
     seen = message_log.read_id(request.POST.get("seen", ""))
-    return seen is not None and "from" not in request.POST and form.reach.kept <= seen * GROWTH
+    return seen is not None and not {"from", "exact"} & request.POST.keys() and form.reach.kept <= seen * GROWTH
 
 
 def show(request: HttpRequest, form: Compose) -> HttpResponse:
@@ -70,7 +70,7 @@ def show(request: HttpRequest, form: Compose) -> HttpResponse:
         "open": "{",
         "close": "}",
     }
-    if request.htmx:
+    if request.htmx and "exact" not in request.POST:
         return render(request, "messaging/preflight.html#readings", context)
     flight = preflight.look(draft, form.recipients, form.reach, form.sample)
     context |= {
@@ -79,7 +79,8 @@ def show(request: HttpRequest, form: Compose) -> HttpResponse:
         "lasts": _lasts(flight.course),
         "held": draft.due_at is None and flight.approval is None,
         "kept_fields": _fields(request),
-        "more_now": "seen" in request.POST and "from" not in request.POST,
+        "more_now": "seen" in request.POST and not {"from", "exact"} & request.POST.keys(),
+        "counting": form.reach.about and "exact" not in request.POST,
     }
     return render(request, "messaging/preflight.html", context)
 
@@ -101,7 +102,8 @@ def sent(request: HttpRequest, form: Compose, campaign: Campaign) -> HttpRespons
     """On to the campaign's page, with a notice that lets it be taken back while nothing has left."""
     state = conduct.state(campaign)
     back = reverse("messaging-undo", args=[campaign.pk]) if state in NOTHING_LEFT else ""
-    messages.success(request, _said(state, form.reach.kept), extra_tags=back)
+    shown = message_log.read_id(request.POST.get("seen", "")) if form.reach.about else None
+    messages.success(request, _said(state, shown or form.reach.kept), extra_tags=back)
     return redirect(_place(request, campaign))
 
 

@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from contacts import consent
 from contacts.models import Contact, ContactList, How
-from messaging import ledger
+from messaging import audience, ledger
 from messaging.models import Campaign, Message, Route, RouteMember
 from providers.models import ProviderAccount
 from tests.base import account, administrator, person, signed_in
@@ -108,6 +108,25 @@ def test_what_is_shown_is_what_the_campaign_does(client: Client, main: ProviderA
     assert Message.objects.filter(campaign=campaign).count() == shown.kept == 9
     skipped = {"opted_out": shown.opted_out, "unsubscribed": shown.unsubscribed, "duplicate": shown.duplicates}
     assert campaign.skipped == {reason: n for reason, n in skipped.items() if n}
+
+
+def test_big_lists_are_counted_to_the_last_once_the_page_is_there(
+    client: Client, main: ProviderAccount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audience, "QUICK", 40)
+    ids = people(60)
+    values = typed(main, a_list("One", ids), a_list("Two", ids[20:]))
+    page = client.post(URL, values)
+    assert "≈" in page.text and "are close, but not exact" in page.text and 'hx-trigger="load"' in page.text
+    seen = page.context["flight"].reach.kept
+    exact = client.post(URL, {**values, "exact": "1", "seen": seen}, headers={"HX-Request": "true"})
+    assert 'id="flight"' in exact.text and "are close" not in exact.text and "more people" not in exact.text
+    assert exact.context["flight"].reach.kept == 60
+    assert 'name="exact"' not in exact.text and Campaign.objects.count() == 0
+    monkeypatch.setattr(audience, "QUICK", 1)  # one bucket, in which is nobody
+    reply = press(client, exact)
+    assert reply.status_code == 302 and Message.objects.count() == 60
+    assert "The message to 60 people leaves in" in client.get(reply["Location"]).text
 
 
 def test_numbers_that_no_plan_has_are_told_and_sent_to(client: Client, main: ProviderAccount) -> None:
