@@ -1,5 +1,5 @@
-"""What holds for every page: times in the person's own zone, and no login page inside a live fragment. And the short
-way to what is no page: programs have no session, no cookies and no language.
+"""What holds for every page: times in the person's own zone, no login page inside a live fragment, no strangers' files.
+And the short way to what is no page: programs have no session, no cookies and no language.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseForbidden
 from django.shortcuts import resolve_url
 from django.urls import get_resolver
 from django.utils import timezone, translation
+from django.utils.translation import gettext as _
 
 import api.urls
 
@@ -33,6 +34,19 @@ def straight_to_programs(get_response: Next) -> Next:
         if not response.streaming:
             response.headers.setdefault("Content-Length", str(len(response.content)))
         return response
+
+    return middleware
+
+
+def files_of_importers_alone(get_response: Next) -> Next:
+    """What is longer than a form comes from those who may import: a stranger could fill the disk by it."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        told = request.META.get("CONTENT_LENGTH") or "0"
+        long = not told.isdecimal() or int(told) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        if long and not request.user.has_perm("contacts.add_import"):
+            return HttpResponse(_("This is too long. Send less at once."), status=413, content_type="text/plain")
+        return get_response(request)
 
     return middleware
 

@@ -100,6 +100,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "smsdash.middleware.files_of_importers_alone",
     "smsdash.middleware.local_times",
     "smsdash.middleware.no_login_in_fragments",
 ]

@@ -143,6 +143,16 @@ def test_a_poller_without_login_gets_403_and_no_login_page() -> None:
     assert (response.status_code, response.content) == (403, b"")
 
 
+def test_long_bodies_are_read_from_those_alone_who_may_import() -> None:
+    def status(client: Client, length: str) -> int:
+        sent = client.generic("POST", "/login/", b"", "multipart/form-data; boundary=x", CONTENT_LENGTH=length)
+        return sent.status_code
+
+    stranger, importer = Client(), signed_in(person("bob", "contacts.add_import"))
+    assert [status(stranger, length) for length in ("13000000", "-1", "0")] == [413, 413, 200]
+    assert status(importer, "13000000") != 413
+
+
 # --- Shell -------------------------------------------------------------------------------------------
 
 
