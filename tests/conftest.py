@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import fcntl
+import json
 import os
 import shutil
 import socket
@@ -162,6 +163,60 @@ def admin_page(page: Page, live_server: LiveServer, admin_client: Client) -> Pag
     return page
 
 
+# --- The pattern of all databases and installations -----------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def pattern(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment of an installation with its tables and static files: what all others, and the databases of the
+    tests, are copies of. Whichever worker of the run needs it first makes it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if hasattr(request.config, "workerinput") else base
+    with (shared / "pattern.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = shared / "pattern.json"
+        if not known.exists():
+            known.write_text(json.dumps(_new_pattern(shared / "pattern", request.config.getoption("postgres"))))
+        return dict(json.loads(known.read_text()))
+
+
+def _new_pattern(data_dir: Path, postgres: bool) -> dict[str, str]:
+    data_dir.mkdir()
+    environment = {**_common_environment(), "SMSDASH_DATA_DIR": str(data_dir)}
+    if postgres:
+        environment["DATABASE_URL"] = _new_database()
+    subprocess.run([sys.executable, "-c", PREPARE], cwd=ROOT, env=environment, check=True)
+    for name in ("secret-key", "field-key"):
+        (data_dir / name).unlink()
+    return environment
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A database that was copied by all workers goes with the last of them."""
+    factory: pytest.TempPathFactory | None = getattr(config, "_tmp_path_factory", None)
+    if factory is None or hasattr(config, "workerinput") or not config.getoption("postgres"):
+        return
+    known = factory.getbasetemp() / "pattern.json"
+    if known.exists():
+        _drop_database(json.loads(known.read_text())["DATABASE_URL"])
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None, pattern: dict[str, str]) -> None:
+    """No test database is migrated anew."""
+    database = settings.DATABASES["default"]
+    if url := pattern.get("DATABASE_URL"):
+        database["TEST"]["TEMPLATE"] = urlsplit(url).path[1:]
+    else:
+        shutil.copy(Path(pattern["SMSDASH_DATA_DIR"], "smsdash.sqlite3"), database["TEST"]["NAME"])
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
+    """On SQLite the copy is there already; it goes with the run's data directory."""
+    return not request.config.getoption("postgres")
+
+
 # --- Real processes -----------------------------------------------------------------------------------------
 
 
@@ -171,53 +226,52 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _common_environment() -> dict[str, str]:
+    known = {"PATH", "HOME", "LANG", "TMPDIR"}
+    return {name: value for name, value in os.environ.items() if name in known or name.startswith("PIP_")}
+
+
 @pytest.fixture(scope="session")
 def new_installation(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., dict[str, str]]]:
     """Makes the environment of an installation: data directory, port, and a database of the run's kind.
 
-    The tables and the static files are there already, copied from one of its kind, unless it is to be ``bare``.
+    The tables and the static files are there already, unless it is to be ``bare``.
     """
-    known = {"PATH", "HOME", "LANG", "TMPDIR"}
-    common = {name: value for name, value in os.environ.items() if name in known or name.startswith("PIP_")}
     with contextlib.ExitStack() as databases:
 
         def make(bare: bool = False) -> dict[str, str]:
-            origin = None if bare else pattern()
+            origin = {} if bare else request.getfixturevalue("pattern")
             environment = {
-                **common,
+                **_common_environment(),
                 "SMSDASH_DATA_DIR": str(tmp_path_factory.mktemp("installation")),
                 "PORT": str(_free_port()),
                 "PYTHONUNBUFFERED": "1",
             }
             if request.config.getoption("postgres"):
-                template = origin and urlsplit(origin["DATABASE_URL"]).path[1:]
-                environment["DATABASE_URL"] = databases.enter_context(_new_database(template))
+                environment["DATABASE_URL"] = _new_database(origin.get("DATABASE_URL"))
+                databases.callback(_drop_database, environment["DATABASE_URL"])
             if origin:
                 shutil.copytree(origin["SMSDASH_DATA_DIR"], environment["SMSDASH_DATA_DIR"], dirs_exist_ok=True)
-            return environment
-
-        @functools.cache
-        def pattern() -> dict[str, str]:
-            environment = make(bare=True)
-            subprocess.run([sys.executable, "-c", PREPARE], cwd=ROOT, env=environment, check=True)
-            for name in ("secret-key", "field-key"):
-                Path(environment["SMSDASH_DATA_DIR"], name).unlink()
             return environment
 
         yield make
 
 
-@contextlib.contextmanager
-def _new_database(template: str | None) -> Iterator[str]:
+def _new_database(copied: str | None = None) -> str:
+    """The URL of a database on the run's server: empty, or a copy of the one at the URL ``copied``."""
     server = urlsplit(os.environ["DATABASE_URL"])
     name = f"smsdash_{uuid.uuid4().hex[:12]}"
+    template = f' TEMPLATE "{urlsplit(copied).path[1:]}"' if copied else ""
     with psycopg.connect(urlunsplit(server), autocommit=True) as connection:
-        copied = f' TEMPLATE "{template}"' if template else ""
-        connection.execute(f'CREATE DATABASE "{name}"{copied}')
-        yield urlunsplit(server._replace(path=f"/{name}"))
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        connection.execute(f'CREATE DATABASE "{name}"{template}')
+    return urlunsplit(server._replace(path=f"/{name}"))
+
+
+def _drop_database(url: str) -> None:
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{urlsplit(url).path[1:]}" WITH (FORCE)')
 
 
 @pytest.fixture
