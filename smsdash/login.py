@@ -10,6 +10,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.views import LoginView
 from django.contrib import messages
+from django.contrib.auth.password_validation import password_validators_help_texts
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
@@ -46,6 +47,12 @@ class Password(PasswordChangeView):
 
     template_name = "smsdash/password.html"
     success_url = reverse_lazy("overview")
+
+    def get_form(self, form_class: Any = None) -> Any:
+        """With its help in sentences, not as a list."""
+        form = super().get_form(form_class)
+        form.fields["new_password1"].help_text = " ".join(password_validators_help_texts())
+        return form
 
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, _("Your password is changed. You are logged out everywhere else."))

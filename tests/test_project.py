@@ -61,6 +61,10 @@ def test_files_can_be_read_in_one_sitting() -> None:
     assert {path: lines for path, lines in too_long.items() if path not in LONGER_FILES} == {}
 
 
+def test_the_styles_stay_small() -> None:
+    assert sum(path.read_text().count("\n") for path in repository(".css")) <= 500
+
+
 def _lines_allowed(path: str) -> int:
     return TEST_FILE_LINES if path.startswith("tests/") else FILE_LINES
 
