@@ -10,7 +10,7 @@ The list is not narrowed to a phone: the provider may have taken another one tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,12 +69,14 @@ class Case:
 class Evidence:
     """What a provider's list says. ``ours``: the entries that are known, with the time of their hand-over.
 
-    ``dated``: no earlier message of ours could be in it, so the entries' own times must do.
+    ``dated``: no earlier message of ours could be in it, so the entries' own times must do. ``doubtful``: of ours those
+    that could be another one as well, which says the same to the same person much later.
     """
 
     entries: tuple[MessageInfo, ...]
     ours: Mapping[str, datetime | None]
     dated: bool
+    doubtful: tuple[MessageInfo, ...] = ()
 
     def covers(self, at: datetime) -> bool:
         """Does it surely reach back to before this moment?"""
@@ -143,7 +145,7 @@ def _by_search(asker: Asker, desk: Desk, cases: Sequence[Case]) -> int:
         return desk.write([], [_no_answer(case, asker) for case in cases])
     # in this order: what is taken now is either on its way still, or known by its id already
     busy = _on_their_way(asker.account, cases)
-    evidence = Evidence(answer, _ours(asker.account, answer), dated=before is None)
+    evidence = _evidence(asker.account, answer, cases, dated=before is None)
     changes, notes = _judge(asker.account, [case for case in cases if case.message.number not in busy], evidence)
     return desk.write(changes, notes + [_open(case) for case in cases if case.message.number in busy])
 
@@ -164,13 +166,28 @@ def _sent_before(account: ProviderAccount, case: Case) -> datetime | None:
     return max(filter(None, found), default=None)
 
 
-def _ours(account: ProviderAccount, answer: Iterable[MessageInfo]) -> dict[str, datetime | None]:
-    known = with_ids(
-        Message.objects.exclude(provider_id=""), account.pk, [entry.id for entry in answer if wire_id(entry.id)]
-    )
-    rows = known.values_list("provider_id", "sent_at", "status")
-    # what was received has its time from the provider's clock
-    return {wire_id(name): None if status == Status.RECEIVED else sent_at for name, sent_at, status in rows}
+def _evidence(account: ProviderAccount, answer: Sequence[MessageInfo], cases: Iterable[Case], dated: bool) -> Evidence:
+    """A provider that was set up anew gives its ids once more, so an id alone does not say whose an entry is."""
+    texts = {_plain(case.message.text) for case in cases}
+    entries = {wire_id(entry.id): entry for entry in answer if wire_id(entry.id)}
+    known = with_ids(Message.objects.exclude(provider_id=""), account.pk, entries)
+    ours: dict[str, datetime | None] = {}
+    doubtful: list[MessageInfo] = []
+    for m in known.only("provider_id", "number", "text", "sent_at", "status").order_by("pk"):
+        name = wire_id(m.provider_id)
+        entry = entries[name]
+        if _is_named(entry, m, texts):
+            # what was received has its time from the provider's clock
+            ours[name] = None if m.status == Status.RECEIVED else m.sent_at
+            if _plain(entry.text) in texts and m.sent_at and (entry.sent_at or timezone.now()) - m.sent_at > BACK:
+                doubtful.append(entry)
+    return Evidence(tuple(answer), ours, dated, tuple(doubtful))
+
+
+def _is_named(entry: MessageInfo, m: Message, texts: Container[str]) -> bool:
+    """Whether an entry with a message's id has its number as well, and its text where that of another comes so."""
+    text = _plain(entry.text)
+    return _alike(entry.number, m.number) and (text not in texts or text == _plain(m.text))
 
 
 # --- Judging -----------------------------------------------------------------------------------------
@@ -191,7 +208,11 @@ def _judge(account: ProviderAccount, cases: Sequence[Case], evidence: Evidence) 
         free.remove(entry)
         changes.append(_taken(account, case, entry))
     for case in missing:
-        if not case.at or not evidence.covers(case.at) or any(_could_be(case, entry) for entry in free):
+        if (
+            not case.at
+            or not evidence.covers(case.at)
+            or any(_could_be(case, entry) for entry in (*free, *evidence.doubtful))
+        ):
             notes.append(_open(case))
         elif case.message.error_code == NOT_KNOWN and case.age >= SURE_AFTER:
             changes.append(_not_taken(case))
@@ -210,7 +231,11 @@ def _is(case: Case, entry: MessageInfo) -> bool:
 
 def _could_be(case: Case, entry: MessageInfo) -> bool:
     """The same number in another spelling, with another text or with a strange time."""
-    return reports.digits(entry.number)[-7:] == reports.digits(case.message.number)[-7:]
+    return _alike(entry.number, case.message.number)
+
+
+def _alike(number: str, other: str) -> bool:
+    return reports.digits(number)[-7:] == reports.digits(other)[-7:]
 
 
 def _plain(text: str) -> str:

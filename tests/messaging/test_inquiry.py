@@ -149,6 +149,26 @@ def test_a_message_with_an_id_is_asked_for_by_it(account: ProviderAccount, uncer
     assert poll(uncertain(provider_id=f"0{provider_id}")).status == "sent"
 
 
+@pytest.mark.parametrize(("number", "text"), [(TO, "Long ago"), ("+15550109999", TEXT)])
+def test_one_that_has_the_id_of_an_old_message_is_found(
+    account: ProviderAccount, uncertain: Callable[..., Message], number: str, text: str
+) -> None:
+    """The provider was set up anew, and gives its ids once more: the message would go out a second time."""
+    sent_earlier(account)
+    provider_id = a_month_ago(account, number, text)
+    message = poll(uncertain())
+    assert (message.status, message.provider_id) == ("sent", provider_id)
+
+
+def a_month_ago(account: ProviderAccount, number: str, text: str) -> str:
+    """A message of that time has the id that the carrier gives to the one that it takes now."""
+    (provider_id,) = hand_over(account, TO)
+    old = Message(account=account, number=number, text=text, status="sent", provider_id=provider_id)
+    old.sent_at = old.created_at = timezone.now() - timedelta(days=30)
+    ledger.insert([old])
+    return provider_id
+
+
 # --- Not found ---------------------------------------------------------------------------------------
 
 
@@ -226,6 +246,12 @@ def strange_clock(account: ProviderAccount) -> None:
     Carried.objects.filter(number=TO).update(sent_at=then)
 
 
+def the_same_a_month_ago(account: ProviderAccount) -> None:
+    """The entry is that one, whose phone was off, or another one of a provider that was set up anew."""
+    sent_earlier(account)
+    a_month_ago(account, TO, TEXT)
+
+
 def full_page(account: ProviderAccount) -> None:
     sent_earlier(account)
     hand_over(account, *(f"+155502001{n:02}" for n in range(24)))
@@ -240,6 +266,7 @@ def full_page(account: ProviderAccount) -> None:
         same_number_other_text,
         same_number_as_written_at_home,
         strange_clock,
+        the_same_a_month_ago,
         full_page,
     ],
 )
