@@ -120,16 +120,19 @@ def _people(
     """A query for the people of a slice and its values: id, number, how many of the lists they are on (``n``), and
     the ``reason`` why they get nothing, if there is one."""
     each = (
-        "SELECT contact_id, %s AS subscribed FROM contacts_subscription "
+        "SELECT contact_id, 1 AS n, %s AS subscribed FROM contacts_subscription "
         "WHERE list_id = %s AND subscribed = %s AND contact_id >= %s AND contact_id <= %s"
     )
     branches = [(int(subscribed), pk, subscribed, first, last) for pk in lists for subscribed in (True, False)]
+    places = " UNION ALL ".join([each] * len(branches))
+    if len(lists) > 1:
+        once = "SELECT contact_id, COUNT(*) AS n, MAX(subscribed) AS subscribed"
+        places = f"{once} FROM ({places}) AS places GROUP BY contact_id"
     again = f"WHEN c.number IN {source(1, 'text')} THEN '{DUPLICATE}' " if typed else ""
     sql = (
         f"SELECT c.id, c.number, m.n, CASE {again}WHEN c.opted_out_at IS NOT NULL THEN '{OPTED_OUT}' "
         f"WHEN m.subscribed = 0 THEN '{UNSUBSCRIBED}' ELSE '' END AS reason{columns} "
-        "FROM (SELECT contact_id, COUNT(*) AS n, MAX(subscribed) AS subscribed "
-        f"FROM ({' UNION ALL '.join([each] * len(branches))}) AS places GROUP BY contact_id) AS m "
+        f"FROM ({places}) AS m "
         "JOIN contacts_contact AS c ON c.id = m.contact_id WHERE c.id >= %s AND c.id <= %s"
     )
     numbers = [list(typed)] if typed else []
