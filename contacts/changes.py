@@ -52,6 +52,10 @@ class Step:
     by: str
 
     @property
+    def how(self) -> How:
+        return How.API if self.change.values.get("by") else How.OPERATOR
+
+    @property
     def reason(self) -> str:
         return str(self.change.values.get("reason", ""))
 
@@ -79,7 +83,7 @@ class Action:
 
 def _subscribe(ids: Sequence[int], step: Step) -> tuple[int, Mapping[str, int]]:
     done = consent.subscribe(
-        step.place, ids, How.OPERATOR, step.by, resubscribe=True, reason=step.reason, change=step.change.pk
+        step.place, ids, step.how, step.by, resubscribe=True, reason=step.reason, change=step.change.pk
     )
     n = done.added + done.resubscribed
     return n, {OPTED_OUT: done.opted_out, SAME: max(0, len(ids) - n - done.opted_out)}
@@ -89,26 +93,26 @@ def _add(ids: Sequence[int], step: Step) -> tuple[int, Mapping[str, int]]:
     to = ContactList.objects.filter(pk=step.change.values["list"]).first()
     if to is None:
         return 0, {NO_LIST: len(ids)}
-    done = consent.subscribe(to, ids, How.OPERATOR, step.by, change=step.change.pk)
+    done = consent.subscribe(to, ids, step.how, step.by, change=step.change.pk)
     return done.added, {SAME: done.existing}
 
 
 def _unsubscribe(ids: Sequence[int], step: Step) -> tuple[int, Mapping[str, int]]:
-    n = consent.unsubscribe(step.place, ids, How.OPERATOR, step.by, step.reason, change=step.change.pk)
+    n = consent.unsubscribe(step.place, ids, step.how, step.by, step.reason, change=step.change.pk)
     return n, {SAME: len(ids) - n}
 
 
 def _remove(ids: Sequence[int], step: Step) -> tuple[int, Mapping[str, int]]:
-    return consent.remove(step.place, ids, How.OPERATOR, step.by, step.reason, change=step.change.pk), {}
+    return consent.remove(step.place, ids, step.how, step.by, step.reason, change=step.change.pk), {}
 
 
 def _opt_out(ids: Sequence[int], step: Step) -> tuple[int, Mapping[str, int]]:
-    n = consent.opt_out(ids, How.OPERATOR, step.by, step.reason, change=step.change.pk)
+    n = consent.opt_out(ids, step.how, step.by, step.reason, change=step.change.pk)
     return n, {SAME: len(ids) - n}
 
 
 def _opt_in(ids: Sequence[int], step: Step) -> tuple[int, Mapping[str, int]]:
-    n = consent.opt_in(ids, How.OPERATOR, step.by, step.reason)
+    n = consent.opt_in(ids, step.how, step.by, step.reason)
     return n, {SAME: len(ids) - n}
 
 
@@ -125,7 +129,7 @@ def _restore(ids: Sequence[int], step: Step) -> tuple[int, Mapping[str, int]]:
     for contact, proof in removed.values_list("contact_id", "proof"):
         was[bool(proof.get("subscribed"))].append(contact)
     reason = gettext("The removal was undone.")
-    n = sum(consent.restore(step.place, some, yes, How.OPERATOR, step.by, reason) for yes, some in was.items())
+    n = sum(consent.restore(step.place, some, yes, step.how, step.by, reason) for yes, some in was.items())
     return n, {}
 
 
@@ -201,7 +205,8 @@ def with_these(
 
 
 def start(name: str, filters: directory.Filters, values: Mapping[str, Any], user: Any, token: uuid.UUID) -> BulkChange:
-    """Do it with everybody whom a filter finds now. The same ``token`` twice is the same change."""
+    """Do it with everybody whom a filter finds now. The same ``token`` twice is the same change. A program says ``by``
+    whom in the ``values``."""
     with transaction.atomic():
         change, new = BulkChange.objects.get_or_create(
             token=token,
@@ -221,8 +226,8 @@ def start(name: str, filters: directory.Filters, values: Mapping[str, Any], user
     return change
 
 
-def undo(pk: int, user: Any) -> BulkChange | None:
-    """Bring back whom a change removed; None: it is not one of these, or was undone before."""
+def undo(pk: int, user: Any, by: str = "") -> BulkChange | None:
+    """Bring back whom a change removed; None: it is not one of these, or was undone before. ``by``: a program."""
     with transaction.atomic():
         removals = BulkChange.objects.select_for_update().filter(action__in=UNDOABLE, finished_at__isnull=False)
         undone = removals.filter(pk=pk).first()
@@ -230,7 +235,7 @@ def undo(pk: int, user: Any) -> BulkChange | None:
             return None
         undone.values = {**undone.values, "undone": True}
         undone.save()
-        values = _begun({"undoes": pk}, undone.done)
+        values = _begun({"undoes": pk, "by": by}, undone.done)
         change = BulkChange(action="restore", list=undone.list, values=values, below=directory.top(), created_by=user)
         change.save()
         _step(change, AT_ONCE, worker="")
@@ -310,7 +315,8 @@ def _removed(change: BulkChange, limit: int) -> tuple[list[int], int | None]:
 
 def _do(change: BulkChange, ids: Sequence[int]) -> None:
     if ids:
-        n, skipped = ACTIONS[change.action].do(ids, Step(change, change.list, str(change.created_by or "")))
+        by = change.values.get("by") or str(change.created_by or "")
+        n, skipped = ACTIONS[change.action].do(ids, Step(change, change.list, by))
         change.done += n
         change.values = {**change.values, "skipped": Counter(change.values["skipped"]) + Counter(skipped)}
 

@@ -158,14 +158,15 @@ def left_out(skipped: Mapping[str, int]) -> str:
 
 def start(name: str, filters: Filters, values: Mapping[str, Any], user: Any, token: str) -> BulkAction:
     """Act on all messages of a filter that there are now. The same ``token`` twice is the same action; ``user`` None: a
-    program asks, whose requests somebody else keeps apart."""
+    program asks, whose requests somebody else keeps apart. Its ``values`` say ``by`` whom, and ``only`` with which
+    messages: ``client`` (an id, or None: anybody's) and ``accounts`` (ids, or None: all)."""
     with transaction.atomic():
         if user:
             get_user_model().objects.select_for_update().get(pk=user.pk)  # a second click waits for the first
         known = BulkAction.objects.filter(created_by=user, values__token=token).first()
         if known:
             return known
-        values = {**values, "token": token, "total": count(name, filters)}
+        values = {**values, "token": token, "total": None if "only" in values else count(name, filters)}
         action = BulkAction(action=name, filters=filters.fixed, values=values, below=_top(), created_by=user)
         _step(action, AT_ONCE, worker="")
         if action.finished_at is None:
@@ -195,7 +196,7 @@ def _step(action: BulkAction, limit: int, worker: str) -> None:
     doing = ACTIONS[action.action]
     filters = Filters.from_query(QueryDict(action.filters))
     found, edge = pages.ids(filters, doing.statuses, action.below, limit)
-    did = doing.do(found, action.values, str(action.created_by or ""))
+    did = doing.do(_meant(action, found), action.values, action.values.get("by") or str(action.created_by or ""))
     skipped = Counter(action.values.get("skipped", {})) + did.skipped
     action.values = {**action.values, "skipped": skipped, "worker": worker, "at": time.time()}
     action.done += did.n
@@ -203,6 +204,18 @@ def _step(action: BulkAction, limit: int, worker: str) -> None:
     if edge is None:
         action.finished_at = timezone.now()
     action.save()
+
+
+def _meant(action: BulkAction, ids: list[int]) -> list[int]:
+    only = action.values.get("only")
+    if only is None:
+        return ids
+    rows = Message.objects.filter(pk__in=ids)
+    if only["client"] is not None:
+        rows = rows.filter(client=only["client"])
+    if only["accounts"] is not None:
+        rows = rows.filter(account__in=only["accounts"])
+    return list(rows.order_by("-pk").values_list("pk", flat=True))
 
 
 def stop(pk: int, by: str) -> None:

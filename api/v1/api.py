@@ -15,7 +15,7 @@ from ninja.renderers import BaseRenderer
 
 from providers import errors, wire
 
-from . import accounts, campaigns, hooks, lists, messages, people, phones, texts, wires
+from . import accounts, campaigns, hooks, imports, lists, messages, people, phones, routes, texts, whole, wires
 from .caller import ApiKeyScope
 from .errors import JSON, answer, refuse
 
@@ -102,7 +102,7 @@ api = Api(
     docs_url=None,
     openapi_url=None,
 )
-for module in (wires, messages, campaigns, people, lists, phones, texts, accounts, hooks):
+for module in (wires, messages, campaigns, people, lists, imports, whole, phones, texts, accounts, routes, hooks):
     api.add_router("", module.router)
 
 
@@ -153,6 +153,8 @@ def schema() -> dict[str, Any]:
 def _complete(told: dict[str, Any], operation: Any, method: str) -> None:
     if method == "POST":
         told["parameters"] = [*told["parameters"], HEADER]
+    if "text/csv" in told["responses"].get(200, {}).get("content", {}):
+        del told["responses"][200]["content"][JSON]
     scopes = [each.scope for each in operation.auth_callbacks if isinstance(each, ApiKeyScope) and each.scope]
     if scopes:
         told["description"] = f"{told.get('description', '')}\n\nNeeds the scope `{scopes[0]}`.".strip()

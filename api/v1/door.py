@@ -35,11 +35,12 @@ class Call(HttpRequest):
     key: ApiKey
 
 
-def door(view: View, past: Mapping[str, View] = NOBODY, before: Before | None = None) -> View:
+def door(view: View, past: Mapping[str, View] = NOBODY, before: Before | None = None, takes: str = JSON) -> View:
     """A view of /v1 that only a request with a good key reaches. Whatever happens, the answer is JSON; to HEAD it is
     that to GET without its body.
 
-    ``past``: views by method that find the key themselves. ``before``: what a POST asks of the network.
+    ``past``: views by method that find the key themselves. ``before``: what a POST asks of the network. ``takes``: the
+    type of bodies.
     """
 
     @csrf_exempt
@@ -56,7 +57,7 @@ def door(view: View, past: Mapping[str, View] = NOBODY, before: Before | None = 
             row = access.find(_bearer(request))
             limits = access.admit(row, access.address_of(request))
             cast(Call, request).key = row
-            reply = _let_in(view, cast(Call, request), parts, before)
+            reply = _let_in(view, cast(Call, request), parts, before, takes)
         except errors.RateLimited as error:
             limits, reply = error.state or limits, refuse(error)
         except errors.ProviderError as error:
@@ -79,21 +80,24 @@ def _bearer(request: HttpRequest) -> str:
 
 
 def _without_body(reply: HttpResponse) -> HttpResponse:
-    if not reply.streaming:
+    if reply.streaming:
+        reply.streaming_content = ()  # type: ignore[attr-defined]
+    else:
         reply["Content-Length"] = len(reply.content)
         reply.content = b""
     return reply
 
 
-def _let_in(view: View, request: Call, parts: dict[str, Any], before: Before | None) -> HttpResponse:
+def _let_in(view: View, request: Call, parts: dict[str, Any], before: Before | None, takes: str) -> HttpResponse:
     try:
         body = request.body
     except RequestDataTooBig:
         return answer(413, "request_too_large", "The body is too long. Send it in several requests.")
     except UnreadablePostError:
         return answer(400, "invalid_request", "The request broke off.")
-    if body and request.content_type != JSON:
-        return answer(415, "unsupported_media_type", f"Send the body as JSON, with “Content-Type: {JSON}”.")
+    if body and request.content_type != takes:
+        kind = "JSON" if takes == JSON else "CSV"
+        return answer(415, "unsupported_media_type", f"Send the body as {kind}, with “Content-Type: {takes}”.")
     ask = (lambda: before(request)) if before and request.method == "POST" else None
     return idempotency.once(request.key, request, body, lambda: _told(view(request, **parts), request), ask)
 

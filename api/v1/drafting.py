@@ -23,6 +23,7 @@ from providers.types import Devices, Spread, Target
 
 from .. import access, gateway
 from ..models import ApiKey, Scope
+from . import routes
 from .caller import Caller
 from .errors import missing
 from .schemas import Body, Id, Time, pk
@@ -166,10 +167,8 @@ def _account(key: ApiKey, text: str) -> ProviderAccount:
 
 
 def _route(key: ApiKey, text: str) -> Route:
-    """Any, for a key that may use all accounts and is bound to none."""
-    found = Route.objects.filter(pk=pk(text)).first()
-    free = key.account_id is None and key.route_id is None and not key.accounts.exists()
-    if found is None or not (free or key.route_id == found.pk):
+    found = routes.usable(key).filter(pk=pk(text)).first()
+    if found is None:
         raise missing("route")
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from django.utils import timezone
@@ -95,7 +96,7 @@ class MessagePage(Schema):
     next: Next
 
 
-class Log(Paging):
+class Wanted(Schema):
     status: StatusWord | None = None
     direction: Literal["in", "out"] | None = None
     account_id: str | None = Field(None, max_length=20)
@@ -106,6 +107,10 @@ class Log(Paging):
     sim: int | None = Field(None, ge=0, le=32_767)
     since: Time | None = Field(None, description="Created then or later.")
     until: Time | None = Field(None, description="Created before then.")
+
+
+class Log(Paging, Wanted):
+    pass
 
 
 class Act(Body):
@@ -138,12 +143,12 @@ def listed(request: Call, asked: Query[Log]) -> Any:
     Texts, devices and rare statuses are looked for in some 20,000 messages at a time, so a page may be short or empty
     and not the last: go on until `next` is null.
     """
-    filters = _filters(request, asked)
-    rows, edge = reading.messages(request.key, filters, asked.limit) if filters else ([], None)
+    before, filters = reading.before(asked), filters_of(request, asked)
+    rows, edge = reading.messages(request.key, replace(filters, before=before), asked.limit) if filters else ([], None)
     return page("messages", written(rows), edge)
 
 
-def _filters(request: Call, asked: Log) -> Filters | None:
+def filters_of(request: Call, asked: Wanted) -> Filters | None:
     """None: there can be none of these."""
     device = gateway_phones.find(request.key, asked.device_id) if asked.device_id else None
     account = read_id(asked.account_id or "")
@@ -167,7 +172,6 @@ def _filters(request: Call, asked: Log) -> Filters | None:
             text=asked.text,
             start=asked.since,
             end=asked.until,
-            before=reading.before(asked),
         )
     )
 
@@ -219,20 +223,20 @@ def act(request: Call, asked: Act) -> Any:
     """
     ids = reading.changeable(request.key, asked.message_ids)
     if asked.action == "resend":
-        done = gateway.resend_these(request.key, ids, _through(request, asked.account_id), asked.again)
-        return _acted(len(done.made), done.skipped)
+        done = gateway.resend_these(request.key, ids, through(request, asked.account_id), asked.again)
+        return acted(len(done.made), done.skipped)
     at = asked.scheduled_at or timezone.now()
     name = ACTIONS.get(asked.action, asked.action)
     did = bulk.with_these(name, ids, {"moment": at.isoformat()}, str(Caller(request.key)))
-    return _acted(did.n, did.skipped)
+    return acted(did.n, did.skipped)
 
 
-def _acted(n: int, skipped: Mapping[str, int]) -> dict[str, Any]:
+def acted(n: int, skipped: Mapping[str, int]) -> dict[str, Any]:
     left_out = [{"reason": str(bulk.REASONS[reason]), "messages": left} for reason, left in skipped.items() if left]
     return {"messages": n, "left_out": left_out}
 
 
-def _through(request: Call, account_id: str | None) -> ProviderAccount | None:
+def through(request: Call, account_id: str | None) -> ProviderAccount | None:
     if account_id is None:
         return None
     account = access.accounts(request.key).filter(pk=read_id(account_id) or 0).first()

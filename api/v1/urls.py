@@ -11,10 +11,12 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path, re_path
 from ninja.operation import Operation
 
-from . import docs, hooks, wires
+from . import docs, hooks, imports, wires
 from .api import api
 from .door import Before, View, door, nothing
+from .errors import JSON
 
+TAKES: Mapping[str, str] = {"/imports": imports.CSV}
 BEFORE: Mapping[str, Before] = {"/webhooks/as/{format}": hooks.look_up}
 
 
@@ -35,7 +37,7 @@ def _variables(route: str) -> list[bool]:
 def _pattern(route: str, operations: Mapping[str, Operation]) -> URLPattern:
     seeds = {method: each.view_func for method, each in operations.items() if (method, route) in wires.OPERATIONS}
     pattern = re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", route.lstrip("/"))
-    return re_path(f"^{pattern}/?$", door(_view(operations), seeds, BEFORE.get(route)))
+    return re_path(f"^{pattern}/?$", door(_view(operations), seeds, BEFORE.get(route), TAKES.get(route, JSON)))
 
 
 def _view(operations: Mapping[str, Operation]) -> View:

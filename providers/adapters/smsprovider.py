@@ -280,7 +280,7 @@ class Dialect(base.Dialect):
         if method != expected:
             raise errors.NotFound(f"{path} takes {expected} only.", code="method_not_allowed")
         try:
-            return read(request)
+            return read(replace(request, path=path))
         except ValueError as error:
             raise errors.InvalidRequest(str(error)) from error
 
@@ -353,8 +353,7 @@ def _send(request: Request, clock: Callable[[], tzinfo]) -> Send:
 
 
 def _message(request: Request) -> ReadMessages:
-    name = unquote(request.path.rstrip("/").removeprefix(f"{MESSAGES}/"))
-    return ReadMessages(id=wire.plain_text(name, "message_id"))
+    return ReadMessages(id=wire.plain_text(unquote(request.path.removeprefix(f"{MESSAGES}/")), "message_id"))
 
 
 def _webhook(request: Request) -> RegisterWebhook:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import hypothesis
@@ -18,10 +19,12 @@ from schemathesis.generation import GenerationMode
 from api import keys
 from api.models import Delivery, Webhook
 from api.v1.api import schema
+from contacts import import_files
 from contacts.models import Contact, ContactList
 from devices.models import UssdRequest
-from messaging import wakeup
-from messaging.models import Campaign, Conversation, Template
+from messaging import bulk, wakeup
+from messaging.log import Filters
+from messaging.models import Campaign, Conversation, Route, Template
 from providers.models import AllowedHost
 from tests.api.gateways import message, phones, shelf
 
@@ -88,6 +91,8 @@ def there(db: None, monkeypatch: pytest.MonkeyPatch) -> There:
     sent = message(account, row, status="failed", campaign=campaign)
     rows = {
         "account_id": account,
+        "bulk_id": bulk.start("cancel", Filters(), {"key": row.pk}, None, "one"),
+        "import_id": import_files.receive("people.csv", BytesIO(b"number\n+11234567801\n")),
         "campaign_id": campaign,
         "contact": person,
         "conversation_id": Conversation.objects.create(number=person.number, account=account, last=1, heard=1),
@@ -95,11 +100,17 @@ def there(db: None, monkeypatch: pytest.MonkeyPatch) -> There:
         "device_id": phone,
         "list_id": ContactList.objects.create(name="Customers"),
         "message_id": sent,
+        "route_id": Route.objects.create(name="Everywhere"),
         "template_id": Template.objects.create(name="Hello", text="Hello {name}"),
         "ussd_id": UssdRequest.objects.create(account=account, device_id=phone.device_id, sim=1, code="*1#"),
         "webhook_id": webhook,
     }
     return There(key, {name: str(one.pk) for name, one in rows.items()} | {"slot": "0"})
+
+
+@schemathesis.serializer("text/csv")
+def csv(context: Any, value: Any) -> bytes:
+    return str(value).encode(errors="replace")
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=NAMES)

@@ -202,7 +202,7 @@ def test_it_takes_the_documented_numbers(number: str) -> None:
 @pytest.mark.parametrize(
     ("members", "code"),
     [
-        ({"phone": 5}, "INVALID_REQUEST"),
+        ({"phone": 5.5}, "INVALID_REQUEST"),
         ({"phone": {}}, "INVALID_REQUEST"),
         ({"phone": {"a": 1}}, "INVALID_REQUEST"),
         ({"phone": []}, "MISSING_PARAMETER"),
@@ -211,7 +211,7 @@ def test_it_takes_the_documented_numbers(number: str) -> None:
         ({"phone": [None]}, "INVALID_REQUEST"),
         ({"phone": " , ,"}, "INVALID_REQUEST"),
         ({"phone": [["+12125551234"]]}, "INVALID_REQUEST"),
-        ({"phone": ["+12125551234", 5]}, "INVALID_REQUEST"),
+        ({"phone": ["+12125551234", True]}, "INVALID_REQUEST"),
         ({"phone": "+12125551234\0"}, "INVALID_REQUEST"),
         ({"phone": ["+12125551234"] * 5_001}, "INVALID_REQUEST"),
         ({"phone": "+12125551234," * 5_001}, "INVALID_REQUEST"),

@@ -276,7 +276,7 @@ def test_it_reads_a_schedule_with_and_without_a_zone(text: str | None, moment: d
 
 
 @pytest.mark.parametrize("members", [
-    {"to": 5}, {"to": {}}, {"to": []}, {"to": [None]}, {"to": ""}, {"to": None}, {"to": [["+1234567890"]]},
+    {"to": 5.5}, {"to": {}}, {"to": []}, {"to": [None]}, {"to": ""}, {"to": None}, {"to": [["+1234567890"]]},
     {"to": "+1234567890\0"}, {"to": ["+1234567890"] * 5_001},
     {"message": ""}, {"message": None}, {"message": 5}, {"message": {}}, {"message": "a\0b"}, {"message": "\ud800"},
     {"from": 5}, {"from": ["x"]}, {"from": "a\0"},
