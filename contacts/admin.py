@@ -2,11 +2,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
 from providers.admin import Admin, Record
 
+from . import optout
 from .models import (
     BulkChange,
     ConsentEvent,
@@ -105,8 +109,25 @@ class BulkChangeAdmin(Record):
     ordering = ("-pk",)
 
 
+class OptOutWordForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
+    def clean_word(self) -> str:
+        """As optout.py compares words, it has to have something left and to be there once."""
+        word = str(self.cleaned_data["word"])
+        folded = optout.fold(word)
+        if not folded:
+            raise ValidationError(_("Write a word with letters or digits: signs and emoji do not count."))
+        others = OptOutWord.objects.exclude(pk=self.instance.pk)
+        if same := next((other for other in others if optout.fold(other.word) == folded), None):
+            raise ValidationError(
+                _("“%(word)s” is a word with the meaning “%(kind)s” already, and people cannot tell them apart.")
+                % {"word": same, "kind": same.get_kind_display()}
+            )
+        return word
+
+
 @admin.register(OptOutWord)
 class OptOutWordAdmin(Admin):
+    form = OptOutWordForm
     list_display = ("word", "kind", "language")
     list_filter = ("kind", "language")
     search_fields = ("word__startswith",)

@@ -69,7 +69,8 @@ def meaning(text: str) -> Heard:
 
 def words() -> dict[str, Word]:
     """What each word means, by the word folded."""
-    stored = {fold(word): Word(*rest) for word, *rest in OptOutWord.objects.values_list("word", "kind", "language")}
+    rows = OptOutWord.objects.values_list("word", "kind", "language")
+    stored = {folded: Word(*rest) for word, *rest in rows if (folded := fold(word))}
     usual = {fold(word): Word(kind.value, "") for kind, line in USUAL.items() for word in line.split()}
     return stored or usual
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -13,6 +14,8 @@ from django.utils.translation import gettext_lazy
 
 from . import patterns, saved_codes, ussd, ussd_codes
 from .models import Device, SavedCode, Sim, UssdRequest, UssdSchedule, spelled
+
+FAR = timedelta(days=3_650)  # from now, at which a code may be scheduled
 
 
 class PhoneForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
@@ -65,7 +68,7 @@ class SimForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         self.fields["operator"].widget.attrs["placeholder"] = self.instance.label
         self.fields["operator"].help_text = _("Empty: as the phone calls it.")
-        self.fields["per_day"].help_text = _("In any 24 hours. Empty: no limit, and nothing is counted.")
+        self.fields["per_day"].help_text = _("In any 24 hours. Empty: no limit.")
         self.fields["per_hour"].help_text = _("In any 60 minutes.")
 
     def save(self, commit: bool = True) -> Sim:
@@ -210,6 +213,12 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         self.fields["next_at"].label = _("Next time")
         if not self.instance.pk and not self.is_bound:
             self.initial.setdefault("next_at", timezone.localtime())
+
+    def clean_next_at(self) -> datetime:
+        at: datetime = self.cleaned_data["next_at"]
+        if abs(at - timezone.now()) > FAR:
+            raise ValidationError(_("Choose a time in the next ten years."))
+        return at
 
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = super().clean() or self.cleaned_data

@@ -29,12 +29,12 @@ def console(request: HttpRequest) -> HttpResponse:
     """Pick a SIM (``?sim=``) and dial; POST dials ``code``, a dangerous one only with ``sure``."""
     sims = cards.sims()
     asked = (request.POST or request.GET).get("sim", "")
-    sim = next((sim for sim in sims if str(sim.pk) == asked), sims[0] if sims and not asked else None)
+    sim = next((sim for sim in sims if str(sim.pk) == asked), None)
     if request.method == "POST":
         if not request.user.has_perm("devices.add_ussdrequest"):
             raise PermissionDenied
         return _dial(request, get_object_or_404(_sims(), pk=sim.pk if sim else 0), sims)
-    return _console(request, sim, sims)
+    return _console(request, sim if asked else next(iter(sims), None), sims)
 
 
 def _sims() -> Any:

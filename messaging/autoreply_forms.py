@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from contacts.models import Contact
+from contacts.optout import fold
 from devices.models import Sim
 from providers import hours
 from providers.models import ProviderAccount
@@ -66,8 +67,10 @@ class AutoReplyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is n
         return zone
 
     def clean_words(self) -> str:
-        lines = (" ".join(line.split()) for line in self.cleaned_data["words"].splitlines())
-        return "\n".join(dict.fromkeys(filter(None, lines)))
+        lines = [line for text in self.cleaned_data["words"].splitlines() if (line := " ".join(text.split()))]
+        if empty := next((line for line in lines if not fold(line)), None):
+            raise forms.ValidationError(_("“%s” has neither letters nor digits, so no message fits it.") % empty)
+        return "\n".join(dict.fromkeys(lines))
 
     def clean_text(self) -> str:
         text = normalize_newlines(self.cleaned_data["text"])

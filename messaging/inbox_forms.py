@@ -56,6 +56,12 @@ class ReplyForm(forms.Form):
     def clean_text(self) -> str:
         return normalize_newlines(self.cleaned_data["text"])
 
+    def clean(self) -> None:
+        if "token" in self.errors:
+            raise forms.ValidationError(
+                _("The form came without its number. Open the conversation anew and reply there.")
+            )
+
     @property
     def chosen(self) -> ProviderAccount:
         return self.usual or self.cleaned_data["account"]

@@ -143,42 +143,46 @@ def act(request: HttpRequest, pk: int) -> HttpResponse:
     """Do ``action`` with the conversation. Closing it, or putting it aside, leads back to the inbox."""
     found = _get(pk)
     action = ACTIONS.get(request.POST.get("action", ""))
-    if action is not None:
-        action(request, found)
-    away = request.POST.get("action") in ("close", "snooze", "unread")
+    away = action is not None and action(request, found)
     return redirect("messaging-inbox") if away else redirect("messaging-conversation", pk)
 
 
-def _close(request: HttpRequest, found: Conversation) -> None:
+def _close(request: HttpRequest, found: Conversation) -> bool:
     inbox.close(found)
     messages.success(request, _("The conversation with %s is closed. It opens again when they write.") % found.number)
+    return True
 
 
 def _reopen(request: HttpRequest, found: Conversation) -> None:
     inbox.reopen(found)
 
 
-def _snooze(request: HttpRequest, found: Conversation) -> None:
+def _snooze(request: HttpRequest, found: Conversation) -> bool:
     form = inbox_forms.SnoozeForm(request.POST)
     if not form.is_valid():
         messages.error(request, form.wrong)
-        return
+        return False
     inbox.snooze(found, form.moment)
     values = {"number": found.number, "time": date_format(timezone.localtime(form.moment), "l, j F, H:i")}
     said = _("The conversation with %(number)s is out of sight until %(time)s, or until they write again.")
     messages.success(request, said % values)
+    return True
 
 
 def _assign(request: HttpRequest, found: Conversation) -> None:
-    chosen = message_log.read_id(request.POST.get("to", ""))
-    user = next((person for person in inbox_forms.people() if person.pk == chosen), None)
+    to = request.POST.get("to", "")
+    user = next((person for person in inbox_forms.people() if str(person.pk) == to), None)
+    if to and user is None:
+        messages.error(request, _("This person is not here any more. Choose another one."))
+        return
     inbox.assign(found, user)
     said = _("It is %s’s now.") % user if user else _("It is nobody’s now.")
     messages.success(request, said)
 
 
-def _unread(request: HttpRequest, found: Conversation) -> None:
+def _unread(request: HttpRequest, found: Conversation) -> bool:
     inbox.unread(found, request.user)
+    return True
 
 
 def _looked(request: HttpRequest, found: Conversation) -> None:
@@ -192,7 +196,7 @@ def _opt_out(request: HttpRequest, found: Conversation) -> None:
     messages.success(request, _("%s is opted out of everything.") % found.number)
 
 
-ACTIONS: Mapping[str, Callable[[HttpRequest, Conversation], None]] = {
+ACTIONS: Mapping[str, Callable[[HttpRequest, Conversation], bool | None]] = {
     "close": _close,
     "reopen": _reopen,
     "snooze": _snooze,
@@ -201,6 +205,7 @@ ACTIONS: Mapping[str, Callable[[HttpRequest, Conversation], None]] = {
     "looked": _looked,
     "opt_out": _opt_out,
 }
+"""Each does what it is named after. True: there is no more to see here."""
 
 
 @login_required

@@ -6,6 +6,7 @@ import pytest
 
 from contacts import optout
 from contacts.models import ConsentEvent, Contact, OptOutWord
+from tests.base import signed_in
 
 from .base import fill_words
 
@@ -85,6 +86,33 @@ def test_the_words_are_an_administrators_choice() -> None:
     OptOutWord.objects.create(word="Lõpeta", kind="stop", language="et")
     assert optout.meaning("quit").kind == ""
     assert optout.meaning("LÕPETA")[:3] == ("stop", False, False)
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("👍", "letters or digits"),
+        ("!!!", "letters or digits"),
+        ("Stop!", "“STOP” is a word with the meaning “Opt out”"),
+    ],
+)
+def test_a_word_is_refused_that_nobody_can_tell_from_another(word: str, words: str) -> None:
+    page = signed_in().post("/admin/contacts/optoutword/add/", {"word": word, "kind": "start", "language": ""})
+    assert page.status_code == 200 and words in page.text
+    assert not OptOutWord.objects.filter(word=word).exists()
+
+
+def test_a_word_can_be_saved_again_as_it_is() -> None:
+    row = OptOutWord.objects.get(word="STOP")
+    values = {"word": "Stop", "kind": "stop", "language": "en"}
+    assert signed_in().post(f"/admin/contacts/optoutword/{row.pk}/change/", values).status_code == 302
+    assert OptOutWord.objects.get(pk=row.pk).language == "en"
+
+
+@pytest.mark.parametrize("text", ["", "👍", "?!"])
+def test_nobody_opts_out_without_a_word(text: str) -> None:
+    OptOutWord.objects.create(word="👍", kind="stop")
+    assert optout.meaning(text).kind == ""
 
 
 def test_the_usual_words_hold_while_the_table_is_empty() -> None:

@@ -79,7 +79,9 @@ def test_a_sim_that_waits_for_an_answer_takes_no_other_code(shelf: ProviderAccou
 
 
 def test_a_sim_that_is_not_there_dials_nothing(sim: Sim) -> None:
-    assert signed_in().post("/ussd/", {"sim": "999", "code": "*100#"}).status_code == 404
+    client = signed_in()
+    for values in ({"sim": "999"}, {"sim": ""}, {}):
+        assert client.post("/ussd/", {**values, "code": "*100#"}).status_code == 404
     assert "This SIM is gone" in text(signed_in(person("b", "devices.view_ussdrequest")), "/ussd/?sim=999")
 
 
@@ -331,6 +333,9 @@ def test_what_cannot_be_scheduled_says_why(shelf: ProviderAccount, sim: Sim) -> 
     )
     assert "Confirm" in client.post("/ussd/schedules/add/", {**values, "saved": divert.pk}).content.decode()
     assert client.post("/ussd/schedules/add/", {**values, "saved": divert.pk, "sure": "on"}).status_code == 302
+    for never in ("0001-01-01T00:00", "9999-12-31T23:59"):
+        page = client.post("/ussd/schedules/add/", {**values, "saved": divert.pk, "sure": "on", "next_at": never})
+        assert "in the next ten years" in page.content.decode()
     bob = signed_in(person("bob", "devices.add_ussdschedule"))
     page = bob.post("/ussd/schedules/add/", {**values, "saved": divert.pk, "sure": "on"})
     assert "needs the permission" in page.content.decode()

@@ -201,6 +201,7 @@ def test_a_rule_is_added_changed_switched_and_deleted(main: ProviderAccount, cli
     ("values", "sentence"),
     [
         ({"words": " \n"}, "Write at least one word"),
+        ({"words": "price\n!!!"}, "neither letters nor digits"),
         ({"text": "Hi {nickname}"}, "nickname"),
         ({"hours": "25-26"}, "25"),
         ({"place": "999"}, "Select a valid choice"),

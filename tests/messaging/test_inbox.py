@@ -322,6 +322,23 @@ def test_another_account_is_chosen_where_the_one_that_received_is_off(main: Prov
     assert (sent()[0].account, sent()[0].device) == (other, "")
 
 
+def test_an_answer_from_a_broken_form_is_not_sent_and_says_so(main: ProviderAccount, client: Client) -> None:
+    write(main)
+    assert "came without its number" in answer(client, "Yes", token="x").text
+    assert not sent()
+
+
+def test_what_cannot_be_done_changes_nothing_and_says_so(main: ProviderAccount, client: Client) -> None:
+    write(main)
+    bob = person("bob")
+    act(client, "assign", to=bob.pk)
+    type(bob).objects.filter(pk=bob.pk).update(is_active=False)
+    for action, words in (("assign", "is not here any more"), ("snooze", "Choose until when")):
+        reply = act(client, action, to=bob.pk)
+        assert reply["Location"] == at() and words in client.get(at()).text
+    assert (conversation().assigned_to, conversation().snoozed_until) == (bob, None)
+
+
 # --- Who may what --------------------------------------------------------------------------------------------
 
 POSTS = ("read/", "{pk}/act/", "{pk}/reply/")
