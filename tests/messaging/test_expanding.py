@@ -226,7 +226,7 @@ def test_texts_that_one_account_cannot_carry_take_another(monkeypatch: pytest.Mo
 
 # --- kill -9 -----------------------------------------------------------------------------------------------
 
-MANY = 200_000
+MANY = 80_000
 
 
 @pytest.mark.server
