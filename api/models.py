@@ -135,6 +135,8 @@ class Answered(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["key", "name"], name="one_answer_each")]
+        verbose_name = _("remembered answer")
+        verbose_name_plural = _("remembered answers")
 
     def __str__(self) -> str:
         return f"{self.name}: {self.status}"
@@ -190,6 +192,10 @@ class Addressed(models.Model):
     campaign = models.OneToOneField(Campaign, models.CASCADE, primary_key=True, related_name="+")
     webhook = models.ForeignKey(Webhook, models.CASCADE, related_name="+")
 
+    class Meta:
+        verbose_name = _("webhook of a campaign")
+        verbose_name_plural = _("webhooks of campaigns")
+
     def __str__(self) -> str:
         return f"{self.campaign_id}: {self.webhook_id}"
 
@@ -239,6 +245,10 @@ class DeliveryTry(models.Model):
     answer = models.TextField(blank=True, help_text="Its first 2,000 characters.")
     milliseconds = models.PositiveIntegerField(default=0)
     error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        verbose_name = _("delivery try")
+        verbose_name_plural = _("delivery tries")
 
     def __str__(self) -> str:
         return f"{self.delivery_id} {self.status}"

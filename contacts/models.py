@@ -220,6 +220,8 @@ class ImportChunk(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["import_run", "n"], name="chunk_once")]
+        verbose_name = _("piece of an import")
+        verbose_name_plural = _("pieces of imports")
 
     def __str__(self) -> str:
         return f"{self.import_run_id}: {self.n}"
@@ -235,6 +237,8 @@ class ImportReject(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["import_run", "row"], name="reject_once")]
+        verbose_name = _("rejected row")
+        verbose_name_plural = _("rejected rows")
 
     def __str__(self) -> str:
         return f"{self.import_run_id}: {self.row}"
@@ -249,6 +253,8 @@ class ImportChange(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["import_run", "contact"], name="change_once")]
+        verbose_name = _("contact before an import")
+        verbose_name_plural = _("contacts before imports")
 
     def __str__(self) -> str:
         return f"{self.import_run_id}: {self.contact_id}"

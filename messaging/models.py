@@ -273,6 +273,8 @@ class Tally(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["account_id", "campaign_id", "hour", "status"], name="one_tally_each")
         ]
+        verbose_name = _("kept count")
+        verbose_name_plural = _("kept counts")
         indexes = [models.Index(fields=["hour"], name="tally_by_hour", condition=Q(hour__gt=0))]
 
     def __str__(self) -> str:
@@ -292,6 +294,10 @@ class Attempt(models.Model):
     error_code = models.CharField(max_length=64, blank=True)
     error_text = models.CharField(max_length=300, blank=True)
     maybe_taken = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = _("attempt")
+        verbose_name_plural = _("attempts")
 
     def __str__(self) -> str:
         return f"{self.message_id}: {self.error_code}"
@@ -333,6 +339,10 @@ class Lease(models.Model):
     until = models.DateTimeField(default=timezone.now)
     epoch = models.BigIntegerField(default=0)
 
+    class Meta:
+        verbose_name = _("lease")
+        verbose_name_plural = _("leases")
+
     def __str__(self) -> str:
         return f"{self.account_id}: {self.holder or '-'}"
 
@@ -369,6 +379,10 @@ class Worker(models.Model):
     name = models.CharField(max_length=120, primary_key=True)
     started_at = models.DateTimeField(default=timezone.now)
     progress_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
 
     def __str__(self) -> str:
         return self.name

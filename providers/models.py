@@ -222,6 +222,10 @@ class Pace(models.Model):
     log = models.TextField(default="", blank=True)
     held_until = models.FloatField(default=0)
 
+    class Meta:
+        verbose_name = _("pace of an account")
+        verbose_name_plural = _("paces of accounts")
+
     def __str__(self) -> str:
         return str(self.account_id)
 
@@ -257,6 +261,10 @@ class Wanted(models.Model):
 
     name = models.CharField(max_length=30, primary_key=True)
 
+    class Meta:
+        verbose_name = _("wanted event")
+        verbose_name_plural = _("wanted events")
+
     def __str__(self) -> str:
         return self.name
 
@@ -268,6 +276,10 @@ class Occurrence(models.Model):
     name = models.CharField(max_length=30)
     subject = models.BigIntegerField()
     at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        verbose_name = _("event to pass on")
+        verbose_name_plural = _("events to pass on")
 
     def __str__(self) -> str:
         return f"{self.name} {self.subject}"
