@@ -6,6 +6,7 @@ CSV beside it; workers make CSV of the rest before anything is imported (import_
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
@@ -23,6 +24,8 @@ _PICTURE = _("This is a picture. Choose a table: CSV or Excel (.xlsx).")
 _DOCUMENT = _("This is a document. Choose a table: CSV or Excel (.xlsx).")
 _WEB_PAGE = _("This is a web page or XML. Open it in a spreadsheet and save it as .xlsx or CSV.")
 _PACKED = _("This file is packed. Unpack it and choose the table that is inside.")
+_CARDS = _("These are address cards (vCard). Export the contacts as CSV and choose that.")
+_JSON = _("This is JSON. Save it as a table: CSV or Excel (.xlsx).")
 _PROGRAM = _("This is a program or a database. Choose a table: CSV or Excel (.xlsx).")
 OTHER_KINDS: Mapping[bytes, Promise] = {
     b"\xd0\xcf\x11\xe0": _OLD_EXCEL,
@@ -34,6 +37,8 @@ OTHER_KINDS: Mapping[bytes, Promise] = {
     b"<!DOCTYPE": _WEB_PAGE,
     b"<html": _WEB_PAGE,
     b"<?xml": _WEB_PAGE,
+    b"BEGIN:VCARD": _CARDS,
+    **dict.fromkeys((b"[{", b'{"', b"[\n", b"[\r\n", b"{\n", b"{\r\n"), _JSON),
     b"\x1f\x8b": _PACKED,
     b"BZh": _PACKED,
     b"\xfd7zXZ": _PACKED,
@@ -94,7 +99,7 @@ def _first_rows(file: IO[bytes]) -> bytes:
 def refuse(beginning: bytes) -> None:
     """Raises FileError for what is certainly not a table."""
     for magic, sentence in OTHER_KINDS.items():
-        if beginning.startswith(magic):
+        if beginning.removeprefix(BOM_UTF8).startswith(magic):
             raise FileError(str(sentence))
     if is_zip(beginning):
         return

@@ -10,6 +10,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -239,10 +240,11 @@ def _put_on_lists(run: Import, people: People, ids: Mapping[str, int], everybody
     if out := {pk for pk, opted_out in zip(who, people.opted_out, strict=False) if opted_out}:
         _opt_out(run, sorted(out - import_memory.opted_out_by(run, list(out))))
     wanted: dict[tuple[int, bool], dict[int, None]] = defaultdict(dict)
+    find = cache(partial(_list, run))
     for subscribed, column in ((False, people.unsubscribed), (True, people.lists)):
         for pk, names in zip(who, column, strict=False):
             for name in names:
-                wanted[_list(run, name), subscribed][pk] = None
+                wanted[find(name), subscribed][pk] = None
     for to_all in everybody:
         wanted[to_all, True].update(dict.fromkeys(who))
     for (pk, subscribed), members in sorted(wanted.items(), key=lambda item: item[0]):

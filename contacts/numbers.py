@@ -185,8 +185,10 @@ _DIGIT = re.compile(r"\d")
 _NAMES_BESIDE = re.compile(
     r"[\t|\uff5c<(]"
 )  # columns of a sheet, Anna <+372…>, +372… (Anna); between commas stand numbers
-# Before "ext" these do not part two entries: ;ext=5 and , ext 5 belong to the number.
-_SEPARATOR = re.compile(r"[,;\t|\uff0c\u3001\u060c\uff1b\u061b\uff5c](?!\s*ext)", re.IGNORECASE)
+# Before "ext" these do not part two entries: ;ext=5 and , ext 5 belong to the number. Nor does the comma of 3,72E+11.
+_SEPARATOR = re.compile(
+    r"[,;\t|\uff0c\u3001\u060c\uff1b\u061b\uff5c](?!\s*ext|(?<=(?<!\d)\d,)\d+e\+?\d)", re.IGNORECASE
+)
 
 
 def _pieces(line: str) -> Iterator[str]:
@@ -194,7 +196,7 @@ def _pieces(line: str) -> Iterator[str]:
 
 
 _EXTENSION = re.compile(r"\d\s*(?:[,;]?\s*ext(?:n|ension)?\s*[.:=]*|x|#)\s*\d", re.IGNORECASE)
-_ROUNDED = re.compile(r"\d[eE]\+\d")  # 3.72555E+11
+_ROUNDED = re.compile(r"\d[eE]\+\d|\d[.,]\d+[eE]\d\d")  # 3.72555E+11, 3,72555E11
 _CODE_OR_LINK = re.compile(r"\*|#\s*$|://")  # *100#, https://…/1234567
 _IN_ANGLES = re.compile(r"<([^<>]*\d[^<>]*)>")
 _FLOAT_END = re.compile(r"(?<=\d{7})\.0$")  # 13800138000.0, a number cell

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -78,6 +79,17 @@ def test_lists_of_a_column_are_made_where_there_are_none() -> None:
     imported(f"{A},News;VIP,\n{B},,News\n", "number", "lists", "unsubscribed")
     sizes = ContactList.objects.order_by("name").values_list("name", "members", "subscribed")
     assert list(sizes) == [("News", 2, 1), ("VIP", 1, 1)]
+
+
+def test_a_list_is_looked_up_once_for_all_rows_of_a_slice() -> None:
+    ContactList.objects.create(name="News")
+
+    def queries(rows: range) -> int:
+        with CaptureQueriesContext(connection) as made:
+            imported("".join(f"+372555{n:05d},News\n" for n in rows), "number", "lists")
+        return len(made)
+
+    assert queries(range(2)) == queries(range(10, 110))
 
 
 def test_national_numbers_take_a_country() -> None:

@@ -165,6 +165,8 @@ def test_it_takes_every_number_with_a_plus_among_words() -> None:
         (f"{EE} x5", None, Refusal.EXTENSION),
         (f"{EE}#5", None, Refusal.EXTENSION),
         ("3.72555E+11", None, Refusal.ROUNDED),
+        ("3,72555E+11", "DE", Refusal.ROUNDED),
+        ("3.72555e11", None, Refusal.ROUNDED),
         ("+123456", None, Refusal.TOO_SHORT),
         ("12", None, Refusal.TOO_SHORT),
         ("+1234567890123456", None, Refusal.TOO_LONG),
