@@ -25,10 +25,10 @@ from sandbox.accounts import open_account
 
 from . import demo_campaigns, demo_conversations, demo_phones
 
-ACCOUNTS = {
-    "customersms": "Customer care",
-    "smsgateway": "Phones on the shelf",
+ACCOUNTS = {  # the first is what a key without an account sends through: the one that tells most of its messages
     "smsprovider": "Appointments",
+    "smsgateway": "Phones on the shelf",
+    "customersms": "Customer care",
     "voipcommunications": "Overseas",
 }
 SENDERS = {"smsprovider": "Demo"}
@@ -59,7 +59,7 @@ def load(say: Callable[[str], None]) -> None:
             guests, people = _contacts()
             history = ledger.insert(list(_history(accounts, people)))
             hearing = [account for account in accounts if account.kind_class.poll_after is not None]
-            demo_campaigns.load((hearing or accounts)[-1], people, guests)
+            demo_campaigns.load((hearing or accounts)[0], people, guests)
             answering = [account for account in accounts if account.can(Feature.INBOUND)]
             demo_conversations.load((answering or accounts)[0], people, history)
     _follow_port()
