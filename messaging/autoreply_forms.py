@@ -19,6 +19,7 @@ from providers.models import ProviderAccount
 from providers.types import Feature
 
 from . import merging
+from .inbox_forms import LONGEST
 from .models import AutoReply
 
 KNOWN = 2_000  # of the newest contacts, whose fields a text may name
@@ -74,6 +75,8 @@ class AutoReplyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is n
 
     def clean_text(self) -> str:
         text = normalize_newlines(self.cleaned_data["text"])
+        if len(text) > LONGEST:
+            raise forms.ValidationError(_("The text is longer than %d characters. Shorten it.") % LONGEST)
         if wrong := merging.check(text, _known_fields()):
             raise forms.ValidationError(" ".join(wrong[:3]))
         return text

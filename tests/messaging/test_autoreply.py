@@ -203,6 +203,7 @@ def test_a_rule_is_added_changed_switched_and_deleted(main: ProviderAccount, cli
         ({"words": " \n"}, "Write at least one word"),
         ({"words": "price\n!!!"}, "neither letters nor digits"),
         ({"text": "Hi {nickname}"}, "nickname"),
+        ({"text": "x" * 10_001}, "longer than 10000 characters"),
         ({"hours": "25-26"}, "25"),
         ({"place": "999"}, "Select a valid choice"),
         ({"zone": "Mars/Base"}, "There is no such time zone"),
