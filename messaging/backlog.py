@@ -94,16 +94,17 @@ class Backlog:
             self.last = found[-1][DUE_AT], found[-1][0]
         self._put(self.bulk, found, leaving)
 
-    def take(self, requests: int, messages: int = 0) -> list[list[Waiting]]:
+    def take(self, requests: int, messages: int = 0, largest: int | None = None) -> list[list[Waiting]]:
         """The next requests, and more of them while they carry no more than so many messages together.
 
-        Urgent ones alone, if there are any.
+        Urgent ones alone, if there are any. ``largest``: messages in one request, where that is fewer than usual.
         """
+        largest = min(largest or self.adapter.max_batch, self.adapter.max_batch)
         groups = self.urgent if self.urgent else self.bulk
         taken: list[list[Waiting]] = []
         while groups and (len(taken) < requests or sum(map(len, taken)) < messages):
             key, group = next(iter(groups.items()))
-            room = min(self.adapter.max_batch, group[0].batch_limit or self.adapter.max_batch)
+            room = min(largest, group[0].batch_limit or largest)
             taken.append([group.popleft() for _ in range(min(room, len(group)))])
             if not group:
                 del groups[key]

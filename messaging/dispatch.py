@@ -38,6 +38,7 @@ GATHER = 0.005  # seconds that the first of some free places, or of some answers
 SHOWN = 0.5  # seconds after which a request on its way is shown as such
 SMALL = 32  # messages that may be on their way together in any number of requests
 URGENT = 2  # requests at once that only urgent messages may use, beside the others
+DOUBTS = 5  # unclear answers in a row after which the account counts as down
 MESSAGE_TYPES = {kind.value: kind for kind in MessageType}
 
 _paces: dict[int, pacing.Memory] = {}  # what this process knows of the network to each account, from drain to drain
@@ -60,6 +61,7 @@ class Lane:
         self.next_try = 0.0  # time.monotonic(); not before this is a new request worth trying
         self.held_back = False  # work waits, but the rate limit has no place before next_try
         self.freed = self.glanced = self.looked = 0.0
+        self.doubts = 0  # answers in a row that were not clear
         self.use(account)
         with transaction.atomic():
             self.epoch = leases.renew(account.pk, holder)
@@ -82,8 +84,7 @@ class Lane:
         if not self.has_room(clock):
             return False
         self.read(clock)
-        room = self.adapter.concurrency + (URGENT if self.backlog.urgent else 0) - len(self.flying)
-        requests = self.backlog.take(room, SMALL - self.carried())
+        requests = self.next_requests()
         if not requests:
             self.held_back = False
             return False
@@ -97,8 +98,20 @@ class Lane:
             self.flying[self.hands.submit(hand_over, self.adapter, batch)] = batch
         return True
 
+    def next_requests(self) -> list[list[Waiting]]:
+        """As many as there is room for. One message shows whether an account that is down is up again."""
+        if self.is_trial():
+            return self.backlog.take(1, largest=1)
+        room = self.adapter.concurrency + (URGENT if self.backlog.urgent else 0) - len(self.flying)
+        return self.backlog.take(room, SMALL - self.carried())
+
+    def is_trial(self) -> bool:
+        return self.account.down_since is not None or self.doubts >= DOUBTS
+
     def has_room(self, clock: float) -> bool:
         """Whether requests may be started: several at once, unless something is urgent or waited long enough."""
+        if self.is_trial():
+            return not self.under_way()
         few = len(self.flying) * 2 <= self.adapter.concurrency or self.carried() * 2 <= SMALL
         free = len(self.flying) < self.adapter.concurrency or self.carried() < SMALL
         return few or bool(self.backlog.urgent) or (free and clock - self.freed >= self.gather)
@@ -219,18 +232,20 @@ class Lane:
             del self.flying[future]
             self.freed = answer.came
             self.answers.append(answer)
+            self.doubts = self.doubts + 1 if answer.error and answer.error.maybe_taken else 0
             self.pace.answered(answer.batch.at, answer.came - answer.batch.tick)
 
     def draw_conclusions(self, verdict: Verdict) -> None:
         """What a verdict means for the account."""
+        down = verdict.down or (verdict.doubt if self.is_trial() else "")
         if verdict.up:
             self.account.saw_success()
         if verdict.pause:
             self.account.pause(verdict.pause.sentence, verdict.pause.default_code)
             log.warning("Account %s is paused: %s", self.account, verdict.pause.sentence)
-        if verdict.down:
-            self.account.saw_failure(verdict.down)
-        hold = verdict.hold if verdict.hold is not None else (self.patience() if verdict.down else None)
+        if down:
+            self.account.saw_failure(down)
+        hold = verdict.hold if verdict.hold is not None else (self.patience() if down else None)
         if hold is not None:
             pacing.hold(self.account, hold)
         if verdict.back:

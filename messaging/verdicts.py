@@ -41,7 +41,7 @@ class Verdict:
     """``changes``: one for each message. ``back``: the ids of those whose hand-over settled nothing.
 
     ``hold``: seconds without a request; ``pause``: the error that stops the account; ``down``: why nothing gets
-    through; ``up``: something did.
+    through; ``up``: something did; ``doubt``: why nobody knows whether any of it did.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -50,6 +50,7 @@ class Verdict:
     pause: errors.ProviderError | None = None
     down: str = ""
     up: bool = False
+    doubt: str = ""
 
 
 def of_result(
@@ -73,7 +74,7 @@ def of_error(
     ids = frozenset(m.id for m in messages)
     if error.maybe_taken:
         changes = [_ended(m, Status.UNCERTAIN, {**reason, "poll_at": ask}) for m in messages]
-        return Verdict(changes, ids)
+        return Verdict(changes, ids, doubt=error.sentence)
     if error.scope == "account":
         # says nothing about the messages: their attempts do not count
         changes = [Change(m.id, Status.QUEUED, reason) for m in messages]

@@ -14,13 +14,13 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from contacts import optout
-from messaging import campaigns, clock, drain, expanding, leases, reports, verdicts
+from messaging import campaigns, clock, dispatch, drain, expanding, leases, reports, verdicts
 from messaging.campaigns import Draft
 from messaging.dispatch import Lane
 from messaging.hands import Hands
 from messaging.models import DeliveryReport, Lease, Message
 from providers import errors, traces
-from providers.models import Exchange, ProviderAccount
+from providers.models import Exchange, Pace, ProviderAccount
 from providers.transport import HttpTransport
 from providers.types import Reply, Report, Request, Status
 
@@ -217,6 +217,33 @@ def test_what_may_have_been_taken_is_uncertain_and_never_sent_again(
     work(account)
     assert len(provider.requests) == 1
     assert set(statuses().values()) == {"uncertain"}
+
+
+def test_a_provider_that_never_answers_clearly_does_not_use_up_the_queue(
+    account: ProviderAccount, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(account.kind_class, "max_batch", 3)
+    monkeypatch.setattr(account.kind_class, "concurrency", 1)
+    monkeypatch.setattr(dispatch, "SMALL", 0)
+    send(account, [f"+1555300{n:04d}" for n in range(60)])
+    provider.answer = lambda numbers: json_reply(500, {})
+    work(account)
+    account.refresh_from_db()
+    assert account.down_since and "HTTP 500" in account.down_reason
+    assert Counter(statuses().values()) == {"uncertain": 3 * dispatch.DOUBTS, "queued": 60 - 3 * dispatch.DOUBTS}
+
+    del provider.requests[:]
+    Pace.objects.update(held_until=0)
+    work(account)
+    assert [len(numbers) for numbers in provider.requests] == [1]
+
+    provider.answer = lambda numbers: None
+    Pace.objects.update(held_until=0)
+    work(account)
+    account.refresh_from_db()
+    assert account.down_since is None
+    assert Counter(statuses().values()) == {"uncertain": 16, "sent": 44}
+    assert [len(numbers) for numbers in provider.requests[1:4]] == [1, 3, 3]
 
 
 def test_a_bug_in_an_adapter_leaves_no_message_without_an_end(account: ProviderAccount, provider: Provider) -> None:
