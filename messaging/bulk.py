@@ -136,7 +136,7 @@ def count(name: str, filters: Filters) -> int | None:
     if filters.counted:
         counts = kept(filters).counts
         return sum(counts[status] for status in statuses)
-    found, edge = pages.ids(filters, statuses, _top(), AT_ONCE)
+    found, edge = pages.ids(filters, statuses, pages.top(), AT_ONCE)
     return len(found) if edge is None else None
 
 
@@ -167,7 +167,7 @@ def start(name: str, filters: Filters, values: Mapping[str, Any], user: Any, tok
         if known:
             return known
         values = {**values, "token": token, "total": None if "only" in values else count(name, filters)}
-        action = BulkAction(action=name, filters=filters.fixed, values=values, below=_top(), created_by=user)
+        action = BulkAction(action=name, filters=filters.fixed, values=values, below=pages.top(), created_by=user)
         _step(action, AT_ONCE, worker="")
         if action.finished_at is None:
             wakeup.bulk(action.pk, "")
@@ -267,8 +267,3 @@ def _progress(action: BulkAction) -> Progress:
 
 def _is_idle(action: BulkAction) -> bool:
     return bool(time.time() - action.values["at"] > IDLE)
-
-
-def _top() -> int:
-    newest = Message.objects.order_by("-pk").values_list("pk", flat=True).first()
-    return (newest or 0) + 1

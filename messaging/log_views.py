@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -21,8 +21,9 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import push_url
 
 from providers.models import ProviderAccount
+from providers.types import Status
 
-from . import bulk, pages
+from . import bulk, exporting, pages, parking
 from . import cancel as canceling
 from . import log as message_log
 from . import resolve as resolving
@@ -55,6 +56,15 @@ def log(request: HttpRequest) -> HttpResponse:
     return render(request, "messaging/log.html", context | more)
 
 
+@login_required
+@permission_required("messaging.view_message", raise_exception=True)
+@require_GET
+def export(request: HttpRequest) -> StreamingHttpResponse:
+    """All rows of the filters as CSV."""
+    filters = message_log.Filters.from_query(request.GET)
+    return exporting.answer(filters, names=request.user.has_perm("contacts.view_contact"))
+
+
 def _rows(request: HttpRequest, filters: message_log.Filters, kept: message_log.Kept) -> dict[str, Any]:
     accounts = ProviderAccount.objects.only("name").in_bulk()
     page = pages.page(filters)
@@ -62,6 +72,7 @@ def _rows(request: HttpRequest, filters: message_log.Filters, kept: message_log.
     for row in page.rows:
         row.account = accounts[row.account_id]
         row.group = groups.get(row.status, "")
+        row.leaves = parking.leaves_at(row) if filters.status == Status.SCHEDULED else None
     counts = {status: kept.counts[status] for status in filters.statuses}
     return {
         "filters": filters,

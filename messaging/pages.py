@@ -25,7 +25,10 @@ SCAN = 20_000  # rows in which a text is looked for at once
 FEW = 2_000  # rows of one number prefix that are quicker found by number than by walking the log
 MOST = 64  # pairs of account and status that are merged; for more of them the log is walked
 LAST_CHARACTER = "\U0010ffff"
-COLUMNS = ("id", "account_id", "number", "status", "text", "segments", "error_code", "error_text", "created_at", "type")
+COLUMNS = (
+    "id", "account_id", "number", "status", "text", "segments", "error_code", "error_text", "created_at", "due_at",
+    "type",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,12 @@ def _read(filters: Filters, order: str) -> tuple[list[Message], int | None, bool
     if len(found) > PAGE:
         return found[:PAGE], found[PAGE - 1].pk, False
     return found, end, end is not None
+
+
+def top() -> int:
+    """An id below which all messages are that there are now."""
+    newest = Message.objects.order_by("-pk").values_list("pk", flat=True).first()
+    return (newest or 0) + 1
 
 
 def ids(filters: Filters, statuses: Collection[str], below: int, limit: int) -> tuple[list[int], int | None]:

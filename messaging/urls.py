@@ -26,6 +26,7 @@ urlpatterns = [
     path("templates/<int:pk>/", template_views.template, name="messaging-template"),
     path("templates/<int:pk>/delete/", template_views.delete, name="messaging-template-delete"),
     path("messages/", log_views.log, name="messaging-log"),
+    path("messages/export/", log_views.export, name="messaging-export"),
     path("messages/cancel/", log_views.cancel, name="messaging-cancel"),
     path("messages/resolve/", log_views.resolve, name="messaging-resolve"),
     path("messages/act/", log_views.act, name="messaging-act"),
