@@ -39,6 +39,14 @@ def parks(state: str) -> bool:
     return state in (State.PAUSED, State.APPROVAL)
 
 
+def leaves_at(message: Message) -> datetime | None:
+    """The time that a waiting message has; None: that is over, and it is put aside."""
+    if message.due_at < BEYOND:
+        return message.due_at
+    time = message.due_at - FAR
+    return time if time > timezone.now() else None
+
+
 def needs_gate(state: str) -> bool:
     """Whether anything is taken out of a queue for this state to hold."""
     return state != State.SENDING

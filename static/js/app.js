@@ -76,6 +76,18 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
+// --- The chosen tab, where a narrow screen shows only some of them ---
+
+function showTab() {
+  for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+    const bar = tab.parentElement;
+    const left = tab.getBoundingClientRect().left - bar.getBoundingClientRect().left + bar.scrollLeft;
+    bar.scrollLeft = left - (bar.clientWidth - tab.offsetWidth) / 2;
+  }
+}
+document.addEventListener("DOMContentLoaded", showTab);
+document.addEventListener("htmx:afterSwap", showTab);
+
 // --- Live pages. A poller is an element whose hx-trigger holds "every". ---
 
 const say = (text) => {

@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from messaging import parking
 from messaging.models import BulkAction, Campaign, Message
 from providers.models import ProviderAccount
 from tests.base import account, person, signed_in
@@ -300,3 +301,16 @@ def test_filters_without_a_field_can_be_taken_away(main: ProviderAccount) -> Non
     assert re.findall(r'id="m(\d+)"', page) == [str(row.pk)]
     assert f'href="{URL}?direction=out"' in page and "SIM 2" in page
     assert f'href="{URL}?device=phone-1&amp;sim=1"' in page
+
+
+def test_scheduled_ones_tell_when_they_leave(main: ProviderAccount) -> None:
+    """Those of a paused campaign too, whose time is put a thousand years later."""
+    tomorrow = timezone.now() + timedelta(days=1)
+    for due_at in (tomorrow, tomorrow + parking.FAR, timezone.now() + parking.FAR):
+        messages(main, status="scheduled", due_at=due_at)
+    client = signed_in()
+    page = client.get(f"{URL}?status=scheduled").text
+    assert ">Leaves</th>" in page and ">Created</th>" not in page
+    times = re.findall(r'end created">(.*?)</td>', page)
+    assert times[0] == "–" and times[1] == times[2] and timezone.localtime(tomorrow).isoformat() in times[1]
+    assert ">Created</th>" in client.get(URL).text
