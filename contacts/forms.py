@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from providers.models import ProviderAccount
+from providers.sentences import Sentences
 
 from . import fields, lists
 from .models import Contact, ContactList
@@ -33,10 +34,17 @@ class NumberField(forms.CharField):
             raise ValidationError(str(error)) from error
 
 
-class PersonForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
+class PersonForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
     """A contact with its free fields, which come as pairs of ``key`` and ``value``."""
 
-    number = NumberField(label=gettext_lazy("Number"), max_length=40, widget=forms.TextInput({"inputmode": "tel"}))
+    number = NumberField(
+        label=gettext_lazy("Number"),
+        max_length=40,
+        widget=forms.TextInput({"inputmode": "tel"}),
+        error_messages={
+            "unique": gettext_lazy("There is a contact with this number. Search for it, and change it there.")
+        },
+    )
     zone = forms.ChoiceField(label=gettext_lazy("Time zone"), required=False)
 
     class Meta:
@@ -80,7 +88,7 @@ def _pairs(data: QueryDict) -> list[tuple[str, str]]:
     return [(key.strip(), value) for key, value in typed if key.strip()]
 
 
-class MemberForm(forms.Form):
+class MemberForm(Sentences, forms.Form):
     """Somebody for a list. Who is known already stays as they are."""
 
     number = NumberField(label=gettext_lazy("Number"), max_length=40, widget=forms.TextInput({"inputmode": "tel"}))
@@ -90,7 +98,7 @@ class MemberForm(forms.Form):
     )
 
 
-class ListForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
+class ListForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
     class Meta:
         model = ContactList
         fields = ["name", "description"]
@@ -130,7 +138,7 @@ class LinkForm(forms.Form):
 # --- Before something is done with many ----------------------------------------------------------------
 
 
-class Ask(forms.Form):
+class Ask(Sentences, forms.Form):
     """``values``: what the answers mean to changes.py, as JSON has it."""
 
     title: str | Promise = ""
@@ -195,7 +203,10 @@ class OptIn(Ask):
     text = gettext_lazy("Do this only if they asked for it. What you write here is kept in their history.")
     button = gettext_lazy("Opt in")
 
-    reason = _reason(gettext_lazy("How and when did they ask?"))
+    reason = _reason(
+        gettext_lazy("How and when did they ask?"),
+        error_messages={"required": gettext_lazy("Write how and when they asked for it.")},
+    )
 
 
 class Delete(Ask):

@@ -12,13 +12,15 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from providers.sentences import Sentences
+
 from . import patterns, saved_codes, ussd, ussd_codes
 from .models import Device, SavedCode, Sim, UssdRequest, UssdSchedule, spelled
 
 FAR = timedelta(days=3_650)  # from now, at which a code may be scheduled
 
 
-class PhoneForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
+class PhoneForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
     """Our name for a phone, whether it is the primary one, and its default SIM."""
 
     default_slot = forms.TypedChoiceField(
@@ -57,7 +59,7 @@ class PhoneForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not s
         """Another phone that is chosen gives way."""
 
 
-class SimForm(forms.ModelForm):  # type: ignore[type-arg]
+class SimForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]
     """Our names for a SIM, and how much it may send."""
 
     class Meta:
@@ -91,7 +93,7 @@ def described(sim: Sim) -> str:
     return f"{sim.device}: " + ", ".join(filter(None, [called, sim.alias or sim.label, sim.number]))
 
 
-class SavedCodeForm(forms.ModelForm):  # type: ignore[type-arg]
+class SavedCodeForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]
     """``scope``: all SIMs, those of an operator (``operator:…``), or one (``sim:7``). ``sample``: an answer to try the
     pattern on. ``sure``: asked for when the code may change something."""
 
@@ -197,7 +199,7 @@ def last_answer(code: str) -> str:
     return found.values_list("response", flat=True).first() or ""
 
 
-class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
+class ScheduleForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]
     sure = forms.BooleanField(label=gettext_lazy("I know what this code changes"), required=False)
 
     class Meta:

@@ -16,6 +16,7 @@ from contacts.optout import fold
 from devices.models import Sim
 from providers import hours
 from providers.models import ProviderAccount
+from providers.sentences import Sentences
 from providers.types import Feature
 
 from . import merging
@@ -25,7 +26,7 @@ from .models import AutoReply
 KNOWN = 2_000  # of the newest contacts, whose fields a text may name
 
 
-class AutoReplyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
+class AutoReplyForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
     """``place``: where the message came in, as ``12`` (an account) or ``12|7|1`` (its device 7, slot 1)."""
 
     place = forms.ChoiceField(label=gettext_lazy("Received by"), required=False)
@@ -37,6 +38,7 @@ class AutoReplyForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is n
             "words": gettext_lazy("One a line. Capitals, and signs around a word, do not count."),
             "text": gettext_lazy("It may hold merge fields, as {name|friend}."),
         }
+        error_messages = {"name": {"unique": gettext_lazy("There is a rule of that name. Choose another name.")}}
         labels = {"hours": gettext_lazy("Only outside of these hours")}
         widgets = {
             "words": forms.Textarea(attrs={"rows": 3}),

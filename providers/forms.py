@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from . import hours
 from .base import Adapter
 from .models import ProviderAccount
+from .sentences import Sentences
 from .types import Feature, Field, Rate
 
 PREFIX = "credential_"
@@ -47,7 +48,7 @@ class CredentialField(forms.CharField):
     stored = False
 
 
-class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
+class AccountForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
     """``locked``: the stored credentials cannot be read, so they all have to be entered again."""
 
     base_url = forms.URLField(label=gettext_lazy("Base URL"), max_length=300, assume_scheme="https")
@@ -57,6 +58,7 @@ class AccountForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not
     class Meta:
         model = ProviderAccount
         fields = ["name", "base_url", "sender", "rates", "hours", "zone"]
+        error_messages = {"name": {"unique": gettext_lazy("There is an account of that name. Choose another name.")}}
 
     def __init__(self, *args: Any, kind: type[Adapter], locked: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

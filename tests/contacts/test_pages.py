@@ -230,7 +230,8 @@ def test_a_person_is_added_and_edited_with_free_fields(client: Client) -> None:
     ("values", "said"),
     [
         ({"number": "banana"}, "There is no phone number in it."),
-        ({"number": "+37255500001"}, "Contact with this Number already exists."),
+        ({"number": "+37255500001"}, "There is a contact with this number. Search for it, and change it there."),
+        ({"number": ""}, "Fill in “Number”."),
         ({"language": "<b>"}, "Write a language as et or pt-BR."),
         ({"key": ["1st"], "value": ["x"]}, "“1st” cannot name a field."),
         ({"key": ["Name"], "value": ["x"]}, "Every contact has “Name” anyway."),
@@ -247,7 +248,7 @@ def test_opting_in_takes_a_reason(client: Client) -> None:
     ids = people(1)
     consent.opt_out(ids, How.STOP, "")
     assert "How and when did they ask?" in act(client, "opt_in", ids)
-    assert "This field is required." in act(client, "opt_in", ids, sure=1)
+    assert "Write how and when they asked for it." in act(client, "opt_in", ids, sure=1)
     assert "1 person can be written to again." in act(client, "opt_in", ids, sure=1, reason="By mail")
     assert ConsentEvent.objects.get(what="opted_in").reason == "By mail"
 

@@ -264,6 +264,8 @@ def test_a_code_is_saved_for_all_for_an_operator_or_for_a_sim(sim: Sim) -> None:
         ({"pattern": "[0-9]+"}, "Put the number in brackets"),
         ({"scope": "operator:Nobody"}, "Select a valid choice"),
         ({"warn_below": "soon"}, "Enter a number"),
+        ({"name": ""}, "Fill in “Name”."),
+        ({"code": ""}, "Fill in “Code”."),
     ],
 )
 def test_what_cannot_be_saved_says_why(values: dict[str, str], words: str, sim: Sim) -> None:
@@ -336,6 +338,7 @@ def test_what_cannot_be_scheduled_says_why(shelf: ProviderAccount, sim: Sim) -> 
     for never in ("0001-01-01T00:00", "9999-12-31T23:59"):
         page = client.post("/ussd/schedules/add/", {**values, "saved": divert.pk, "sure": "on", "next_at": never})
         assert "in the next ten years" in page.content.decode()
+    assert "Make a choice for “SIM”." in client.post("/ussd/schedules/add/", values | {"sim": ""}).content.decode()
     bob = signed_in(person("bob", "devices.add_ussdschedule"))
     page = bob.post("/ussd/schedules/add/", {**values, "saved": divert.pk, "sure": "on"})
     assert "needs the permission" in page.content.decode()

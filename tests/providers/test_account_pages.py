@@ -169,12 +169,12 @@ def test_it_adds_an_account(client: Client) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "words"),
     [
-        ("name", "", "This field is required."),
-        ("name", "Main", "already exists"),
+        ("name", "", "Fill in “Name”."),
+        ("name", "Main", "There is an account of that name. Choose another name."),
         ("base_url", "https://api.smsprovider.com", "Did you mean https://api.smsprovider.com/v1?"),
         ("base_url", "https://api.smsprovider.com/v1/messages", "Did you mean https://api.smsprovider.com/v1?"),
         ("base_url", "ftp://nothing", "Enter a valid URL."),
-        ("credential_api_key", "", "This field is required."),
+        ("credential_api_key", "", "Fill in “API key”."),
         ("rates", "10 per second", "is not a rate"),
         ("rates", "10/second, 20/second", "one limit for each length of time"),
     ],
