@@ -19,7 +19,7 @@ from typing import NamedTuple
 import phonenumbers
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
-from phonenumbers import ValidationResult
+from phonenumbers import PhoneNumberType, ValidationResult
 
 from providers.wire import clean_number
 
@@ -252,6 +252,8 @@ class _Reader:
         if len(digits) > _LONGEST_DIALLED:
             raise NumberError(Refusal.TOO_LONG)
         found, verdict = _national(digits, self.region) if self.region else (None, Refusal.NO_COUNTRY)
+        if found and self.region and _lacks_plus(digits, self.region, found.number):
+            return _Number("+" + digits, False)
         if len(digits) <= 6 and (found is None or found.unlikely):
             return self._short_code(digits)
         if found is None and is_likely("+" + digits):
@@ -313,6 +315,19 @@ def _national(digits: str, region: str) -> tuple[_Number | None, Refusal]:
         return None, _VERDICTS.get(verdict, Refusal.IMPOSSIBLE)
     number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
     return _Number(number, not is_likely(number)), Refusal.IMPOSSIBLE
+
+
+def _lacks_plus(digits: str, region: str, dialled: str) -> bool:
+    """Whether ``4915123456789`` in Germany is a mobile number with its country code, rather than a landline there."""
+    whole = "+" + digits
+    if whole == dialled or not digits.startswith(str(phonenumbers.country_code_for_region(region))):
+        return False
+    return is_likely(whole) and _is_mobile(whole) and not _is_mobile(dialled)
+
+
+def _is_mobile(number: str) -> bool:
+    kind = phonenumbers.number_type(phonenumbers.parse(number))
+    return kind in (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
 def _runs(text: str) -> list[str]:
