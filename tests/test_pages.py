@@ -329,9 +329,10 @@ def test_the_axis_ends_at_a_round_number(highest: int, top: int) -> None:
 OURS = ("providers", "contacts", "devices", "messaging", "api")
 
 
-def test_every_table_is_registered() -> None:
+def test_every_table_is_registered_under_a_plural_of_its_own() -> None:
     ours = {model for app in OURS for model in apps.get_app_config(app).get_models()}
     assert ours <= set(admin.site._registry)
+    assert [model for model in ours if "verbose_name_plural" not in model._meta.original_attrs] == []
 
 
 def ours_in_admin() -> list[str]:
