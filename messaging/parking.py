@@ -81,8 +81,10 @@ def end_with_campaign(ids: Iterable[int]) -> None:
 def _move(campaign: Campaign, rows: QuerySet[Message], flying: Collection[int]) -> int | None:
     """The last id that was looked at; None: there are no more."""
     columns = ("id", "status", "account_id", "created_at", "due_at")
-    locked = rows.exclude(pk__in=flying).select_for_update(no_key=True)
-    found = list(locked.values_list(*columns)[:SLICE])
+    ids = list(rows.exclude(pk__in=flying).values_list("pk", flat=True)[:SLICE])
+    # in the order in which everybody locks; whoever was quicker may have moved some of them
+    locked = rows.filter(pk__in=ids).order_by("pk").select_for_update(no_key=True)
+    found = list(locked.values_list(*columns))
     groups: dict[tuple[str, bool, bool], dict[int, Known]] = defaultdict(dict)
     now = timezone.now()
     for pk, status, account, created_at, due_at in found:
@@ -91,7 +93,7 @@ def _move(campaign: Campaign, rows: QuerySet[Message], flying: Collection[int]) 
         groups[status, parked, due][pk] = Known(Status(status), account, campaign.pk, ledger.hour_of(created_at))
     for (_status, parked, due), group in groups.items():
         _move_alike(campaign, group, parked, due)
-    return found[-1][0] if len(found) == SLICE else None
+    return ids[-1] if len(ids) == SLICE else None
 
 
 def _move_alike(campaign: Campaign, rows: dict[int, Known], parked: bool, due: bool) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
@@ -14,13 +10,22 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from messaging import campaigns, dispatch, drain, handover, leases, ledger, records, reports, rerouting, resolve, wakeup
+from messaging import (
+    campaigns,
+    dispatch,
+    drain,
+    handover,
+    leases,
+    ledger,
+    records,
+    rerouting,
+    resolve,
+    wakeup,
+)
 from messaging.campaigns import Draft
-from messaging.ledger import Change
-from messaging.models import Attempt, Lease, Message, Route, RouteMember, Tally
+from messaging.models import Attempt, Lease, Message, Route, RouteMember
 from providers.models import Exchange, ProviderAccount
 from providers.transport import HttpTransport
-from providers.types import Report, Status
 from tests.base import account as new_account
 from tests.messaging.carrier import FATES, Carrier, Worker
 
@@ -322,78 +327,6 @@ def outcome_with(outcome: object, cost: Decimal) -> object:
     import dataclasses
 
     return dataclasses.replace(outcome, cost=cost)  # type: ignore[type-var]
-
-
-# --- Locks -------------------------------------------------------------------------------------------
-
-
-def test_two_that_count_the_other_way_round_do_not_wait_for_each_other(main: ProviderAccount) -> None:
-    """One settles a message and then applies the report of another, the second does it the other way round."""
-    queued, also_queued, sent, also_sent = send(main, 4)
-    ledger.apply(Change(pk, Status.SENT) for pk in (sent, also_sent))
-    at_once = threading.Barrier(2)
-
-    def change(*steps: Change) -> None:
-        try:
-            with ledger.together():
-                for step in steps:
-                    ledger.apply([step])
-                    meet(at_once)
-        finally:
-            connection.close()
-
-    both(
-        lambda: change(Change(queued, Status.UNCERTAIN), Change(sent, Status.DELIVERED)),
-        lambda: change(Change(also_sent, Status.DELIVERED), Change(also_queued, Status.UNCERTAIN)),
-    )
-    kept = Tally.objects.filter(account_id=main.pk, hour=0).exclude(n=0)
-    assert dict(kept.values_list("status", "n")) == {"delivered": 2, "uncertain": 2}
-
-
-def test_a_report_that_changes_nothing_does_not_stand_in_the_way(main: ProviderAccount) -> None:
-    """Its row points at a message that another transaction is moving, while both add to the same counts."""
-    first, second = send(main, 2)
-    for pk in (first, second):
-        ledger.apply([Change(pk, Status.SENT, {"provider_id": f"msg_{pk}"})])
-    ready, locked = threading.Event(), threading.Event()
-
-    def report() -> None:
-        try:
-            with ledger.together():
-                reports.apply(
-                    main,
-                    [Report(f"msg_{first}", Status.DELIVERED), Report(f"msg_{second}", Status.UNKNOWN, raw_status="?")],
-                )
-                ready.set()
-                locked.wait(5 if connection.vendor == "postgresql" else 0.1)
-        finally:
-            connection.close()
-
-    def move() -> None:
-        try:
-            ready.wait(60)
-            with ledger.together():
-                ledger.apply([Change(second, Status.DELIVERED)])
-                locked.set()
-                time.sleep(0.3)  # in which the other one ends its transaction, if it need not wait
-        finally:
-            connection.close()
-
-    both(report, move)
-    assert set(Message.objects.values_list("status", flat=True)) == {"delivered"}
-
-
-def meet(at_once: threading.Barrier) -> None:
-    """On SQLite there is one writer, and nobody to meet."""
-    if connection.vendor == "postgresql":
-        with contextlib.suppress(threading.BrokenBarrierError):
-            at_once.wait(2)
-
-
-def both(*works: Callable[[], None]) -> None:
-    with ThreadPoolExecutor(len(works)) as pool:
-        for ended in [pool.submit(work) for work in works]:
-            ended.result(timeout=90)
 
 
 # --- Doubt stays with its account --------------------------------------------------------------------
