@@ -12,7 +12,6 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +21,7 @@ from .encryption import EncryptedJSONField
 from .hours import parse as parse_hours
 from .types import Account, Credits, Feature, Rate
 
+CALLBACKS = "/callbacks/"  # written out, so that a worker need not load all pages to know it
 RETRY = timedelta(minutes=5)  # after so long an account that is down, and that nobody tries, is tried once
 MOST_CREDITS = Decimal(10**10 - 1)  # that the column holds
 
@@ -127,7 +127,7 @@ class ProviderAccount(models.Model):
 
     @property
     def callback_url(self) -> str:
-        return settings.SMSDASH_PUBLIC_URL + reverse("callbacks", args=[self.callback_token])
+        return f"{settings.SMSDASH_PUBLIC_URL}{CALLBACKS}{self.callback_token}/"
 
     def adapter(self) -> Adapter:
         """A fresh adapter with its own connections. Holds the credentials in clear: do not keep or print it."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -54,6 +55,11 @@ def post(account: ProviderAccount, body: bytes, signature: str | None = None) ->
 
 def post_event(account: ProviderAccount, event: Inbound, secret: str = SECRET) -> int:
     return posting.post_event(account, event, secret)
+
+
+def test_an_account_names_the_address_where_posts_to_it_are_taken(account: ProviderAccount, settings: Any) -> None:
+    settings.SMSDASH_PUBLIC_URL = "https://sms.example"
+    assert account.callback_url == "https://sms.example" + reverse("callbacks", args=[account.callback_token])
 
 
 def test_a_signed_report_moves_its_message(account: ProviderAccount, message: Message) -> None:
