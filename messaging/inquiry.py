@@ -24,19 +24,17 @@ from providers.types import Feature, MessageInfo, Problem, ReadMessages, Status
 
 from . import gate, ledger, parking, reports, wakeup
 from .asking import Asker
+from .evidence import MARGIN, SURE_AFTER, Case, Evidence, Pair, alike, beside, could_be, is_it, plain
 from .ledger import Change
 from .models import Attempt, Message
 from .wire_ids import wire_id, with_ids
 
 INQUIRE_AFTER = timedelta(seconds=10)  # from a broken hand-over to the first question
 ASK_AGAIN = 60.0  # seconds between two questions
-SURE_AFTER = timedelta(minutes=3)  # from the hand-over until a provider that does not know a message never will
 PATIENCE = timedelta(minutes=15)  # for answers that leave it open
 GIVE_UP = timedelta(hours=72)  # for no answers
 LONGEST = 3600.0  # seconds between two questions, however often they were in vain
-MARGIN = timedelta(minutes=5)  # by which a provider's clock may differ from ours
 BACK = timedelta(days=1)  # how far before the hand-over a list begins of which no earlier message is known
-PAGE = 25  # a multiple of this many entries may be a list that was cut
 
 ENDED: Mapping[Status, Status] = {
     Status.DELIVERED: Status.DELIVERED,
@@ -46,50 +44,6 @@ ENDED: Mapping[Status, Status] = {
 }
 NOT_KNOWN, NOT_TAKEN, OPEN = "not_known", "not_taken", "not_clear"
 ASKED = frozenset({NOT_KNOWN, OPEN})  # what was asked, and what came, stands in error_text
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """An uncertain message. ``at``: when it was handed over; None: that is not known any more."""
-
-    message: Message
-    at: datetime | None
-
-    @property
-    def began(self) -> datetime:
-        """It was not handed over before."""
-        return self.at or self.message.created_at
-
-    @property
-    def age(self) -> timedelta:
-        return timezone.now() - self.began
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What a provider's list says. ``ours``: the entries that are known, with the time of their hand-over.
-
-    ``dated``: no earlier message of ours could be in it, so the entries' own times must do. ``doubtful``: of ours those
-    that could be another one as well, which says the same to the same person much later.
-    """
-
-    entries: tuple[MessageInfo, ...]
-    ours: Mapping[str, datetime | None]
-    dated: bool
-    doubtful: tuple[MessageInfo, ...] = ()
-
-    def covers(self, at: datetime) -> bool:
-        """Does it surely reach back to before this moment?"""
-        if len(self.entries) % PAGE == 0:
-            return False
-        if self.dated:
-            return any(entry.sent_at and entry.sent_at < at - MARGIN for entry in self.entries)
-        return any(sent_at and sent_at < at for sent_at in self.ours.values())
-
-    def free(self) -> list[MessageInfo]:
-        """The entries that no message of ours has, in the order of their times."""
-        found = [e for e in self.entries if e.status is not Status.RECEIVED and wire_id(e.id) not in self.ours]
-        return sorted((e for e in found if wire_id(e.id)), key=lambda e: e.sent_at or timezone.now())
 
 
 def first(account: ProviderAccount, message_has_id: bool) -> datetime | None:
@@ -145,7 +99,8 @@ def _by_search(asker: Asker, desk: Desk, cases: Sequence[Case]) -> int:
         return desk.write([], [_no_answer(case, asker) for case in cases])
     # in this order: what is taken now is either on its way still, or known by its id already
     busy = _on_their_way(asker.account, cases)
-    evidence = _evidence(asker.account, answer, cases, dated=before is None)
+    same = asker.account.updated_at < earliest.began  # it may be another provider's list since
+    evidence = _evidence(asker.account, answer, cases, dated=before is None and same)
     changes, notes = _judge(asker.account, [case for case in cases if case.message.number not in busy], evidence)
     return desk.write(changes, notes + [_open(case) for case in cases if case.message.number in busy])
 
@@ -168,26 +123,26 @@ def _sent_before(account: ProviderAccount, case: Case) -> datetime | None:
 
 def _evidence(account: ProviderAccount, answer: Sequence[MessageInfo], cases: Iterable[Case], dated: bool) -> Evidence:
     """A provider that was set up anew gives its ids once more, so an id alone does not say whose an entry is."""
-    texts = {_plain(case.message.text) for case in cases}
+    texts = {plain(case.message.text) for case in cases}
     entries = {wire_id(entry.id): entry for entry in answer if wire_id(entry.id)}
     known = with_ids(Message.objects.exclude(provider_id=""), account.pk, entries)
-    ours: dict[str, datetime | None] = {}
+    ours: dict[str, Message] = {}
     doubtful: list[MessageInfo] = []
-    for m in known.only("provider_id", "number", "text", "sent_at", "status").order_by("pk"):
+    for m in known.only("provider_id", "number", "text", "sent_at", "status", "exchange", "attempts").order_by("pk"):
         name = wire_id(m.provider_id)
         entry = entries[name]
         if _is_named(entry, m, texts):
-            # what was received has its time from the provider's clock
-            ours[name] = None if m.status == Status.RECEIVED else m.sent_at
-            if _plain(entry.text) in texts and m.sent_at and (entry.sent_at or timezone.now()) - m.sent_at > BACK:
+            ours[name] = m
+            if plain(entry.text) in texts and m.sent_at and (entry.sent_at or timezone.now()) - m.sent_at > BACK:
                 doubtful.append(entry)
-    return Evidence(tuple(answer), ours, dated, tuple(doubtful))
+    handed = Exchange.objects.filter(pk__in={m.exchange for m in ours.values() if m.exchange})
+    return Evidence(tuple(answer), ours, dated, tuple(doubtful), dict(handed.values_list("pk", "at")))
 
 
 def _is_named(entry: MessageInfo, m: Message, texts: Container[str]) -> bool:
     """Whether an entry with a message's id has its number as well, and its text where that of another comes so."""
-    text = _plain(entry.text)
-    return _alike(entry.number, m.number) and (text not in texts or text == _plain(m.text))
+    text = plain(entry.text)
+    return alike(entry.number, m.number) and (text not in texts or text == plain(m.text))
 
 
 # --- Judging -----------------------------------------------------------------------------------------
@@ -197,21 +152,26 @@ Note = tuple[int, dict[str, Any]]
 
 def _judge(account: ProviderAccount, cases: Sequence[Case], evidence: Evidence) -> tuple[list[Change], list[Note]]:
     free = evidence.free()
-    changes: list[Change] = []
+    found: list[Pair] = []
     notes: list[Note] = []
     missing: list[Case] = []
     for case in sorted(cases, key=lambda case: (case.began, case.message.pk)):
-        entry = next((entry for entry in free if _is(case, entry)), None)
+        entry = next((entry for entry in free if is_it(case, entry)), None)
         if entry is None:
             missing.append(case)
             continue
         free.remove(entry)
-        changes.append(_taken(account, case, entry))
+        found.append((case, entry))
+    for case, entry in [pair for pair in beside(found, missing, free) if _is_alone(pair[0])]:
+        missing.remove(case)
+        free.remove(entry)
+        found.append((case, entry))
+    changes = [_taken(account, case, entry) for case, entry in found]
     for case in missing:
         if (
             not case.at
-            or not evidence.covers(case.at)
-            or any(_could_be(case, entry) for entry in (*free, *evidence.doubtful))
+            or not evidence.covers(case)
+            or any(could_be(case, entry) for entry in (*free, *evidence.doubtful))
         ):
             notes.append(_open(case))
         elif case.message.error_code == NOT_KNOWN and case.age >= SURE_AFTER:
@@ -221,25 +181,10 @@ def _judge(account: ProviderAccount, cases: Sequence[Case], evidence: Evidence) 
     return changes, notes
 
 
-def _is(case: Case, entry: MessageInfo) -> bool:
-    return (
-        reports.digits(entry.number) == reports.digits(case.message.number)
-        and _plain(entry.text) == _plain(case.message.text)
-        and (entry.sent_at is None or entry.sent_at >= case.began - MARGIN)
-    )
-
-
-def _could_be(case: Case, entry: MessageInfo) -> bool:
-    """The same number in another spelling, with another text or with a strange time."""
-    return _alike(entry.number, case.message.number)
-
-
-def _alike(number: str, other: str) -> bool:
-    return reports.digits(number)[-7:] == reports.digits(other)[-7:]
-
-
-def _plain(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip()
+def _is_alone(case: Case) -> bool:
+    """Was no other message to this person in its request?"""
+    theirs = Message.objects.filter(number=case.message.number, exchange=case.message.exchange)
+    return not theirs.exclude(pk=case.message.pk).exists()
 
 
 def _taken(account: ProviderAccount, case: Case, entry: MessageInfo) -> Change:

@@ -288,7 +288,34 @@ def test_other_peoples_older_messages_show_how_far_the_answer_reaches(
 ) -> None:
     hand_over(account, "+15550100003")
     Carried.objects.update(accepted_at=timezone.now() - timedelta(hours=2), sent_at=timezone.now() - timedelta(hours=2))
-    assert poll(uncertain()).error_code == "not_known"
+    ProviderAccount.objects.update(updated_at=timezone.now() - timedelta(hours=1))
+    message = poll(uncertain())
+    assert message.error_code == "not_known"
+    ProviderAccount.objects.update(updated_at=timezone.now())  # another key, perhaps: that is another list
+    assert poll(message).error_code == "not_clear"
+
+
+def test_a_clock_that_was_set_back_shows_nothing_as_handed_over_before(
+    account: ProviderAccount, uncertain: Callable[..., Message]
+) -> None:
+    """It was an hour fast when the message was handed over, and right when a later one was."""
+    sent_earlier(account)
+    message = uncertain(ago=-3000)
+    later = Exchange.objects.create(account=account, verb="send")
+    Message.objects.filter(status="delivered").update(exchange=later.pk)
+    assert poll(message).error_code == "not_clear"
+
+
+def test_an_altered_text_is_known_by_its_neighbour_in_the_request(
+    account: ProviderAccount, uncertain: Callable[..., Message]
+) -> None:
+    hand_over(account, TO, "+15550100004")
+    Carried.objects.filter(number="+15550100004").update(text="Doors open at 7.")
+    first = uncertain()
+    second = uncertain("+15550100004", exchange=first.exchange)
+    poll(first)
+    second.refresh_from_db()
+    assert (second.status, second.provider_id) == ("sent", str(Carried.objects.get(number=second.number).pk))
 
 
 def test_a_provider_that_does_not_answer_is_asked_less_and_less_often(
