@@ -90,11 +90,11 @@ def state(campaign: Campaign, counts: Mapping[str, int] | None = None) -> str:
     ``finished`` or ``canceled``. Not finished while the end of anybody's message is not known."""
     if campaign.state != State.SENDING:
         return campaign.state
-    if campaign.due_at > timezone.now():
-        undo = timedelta(seconds=settings.SMSDASH_UNDO_SECONDS + 1)
-        return "held" if campaign.due_at - (campaign.state_at or campaign.created_at) <= undo else "scheduled"
     n = Counter(counts_of(campaign.pk) if counts is None else counts)
     found = balance(campaign, n)
+    if campaign.due_at > timezone.now() and (found.waiting or not campaign.complete):
+        undo = timedelta(seconds=settings.SMSDASH_UNDO_SECONDS + 1)
+        return "held" if campaign.due_at - (campaign.state_at or campaign.created_at) <= undo else "scheduled"
     listed = 0 < campaign.cursor < END
     if not campaign.complete and (listed or found.waiting > sum(n[status] for status in WAITING)):
         return "preparing"

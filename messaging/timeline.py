@@ -31,7 +31,7 @@ SENTENCES: Mapping[str, str | Promise] = {
     S.CANCELED: gettext_lazy("It was taken back before it left."),
     S.UNCERTAIN: gettext_lazy(
         "Nobody can tell whether the provider took it, so it is not sent again by itself. "
-        "Ask the provider, or write a new message if it did not arrive."
+        "Ask the provider, then count it as sent, or send it again if it did not arrive."
     ),
     S.UNKNOWN: gettext_lazy("smsdash does not know this word of the provider; the message stays as it is."),
 }

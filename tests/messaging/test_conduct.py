@@ -15,6 +15,7 @@ from contacts import consent
 from contacts.models import Contact, How
 from messaging import (
     campaigns,
+    cancel,
     clock,
     conduct,
     expanding,
@@ -398,6 +399,13 @@ def test_it_is_not_finished_while_anybodys_end_is_open(
     work(account, carrier, "not taken, no answer")
     assert statuses(campaign) == {"uncertain": 1} and conduct.state(campaign) == "sending"
     ledger.apply([Change(Message.objects.get().pk, Status.SENT)])
+    assert conduct.state(campaign) == "finished"
+
+
+def test_of_a_scheduled_one_nothing_is_left_once_all_its_messages_are_canceled(account: ProviderAccount) -> None:
+    campaign = send(account, 1, due_at=timezone.now() + timedelta(hours=1))
+    assert conduct.state(campaign) == "scheduled"
+    cancel.cancel([Message.objects.get().pk], "me")
     assert conduct.state(campaign) == "finished"
 
 
