@@ -15,7 +15,7 @@ ADA = "+37255500001"
 
 
 @pytest.fixture(autouse=True)
-def words(db: None) -> None:
+def usual_words(db: None) -> None:
     fill_words()
 
 
