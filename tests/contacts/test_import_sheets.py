@@ -23,9 +23,7 @@ DAMAGED = cell(t="s", v="99")
 
 def sheet(last: str = "") -> str:
     """Rows with gaps between them, some in the texts that cells share."""
-    rows = (
-        f'<row r="{3 * n}">{cell(v=f"372555{n:05d}")}{cell(t="s", v=str(n % 3))}</row>' for n in range(1, ROWS + 1)
-    )
+    rows = (f'<row r="{3 * n}">{cell(v=f"372555{n:05d}")}{cell(t="s", v=str(n % 3))}</row>' for n in range(1, ROWS + 1))
     return "".join(rows) + (f"<row>{last}</row>" if last else "")
 
 
