@@ -136,7 +136,7 @@ def _send(request: HttpRequest, form: Compose) -> HttpResponse:
         return _compose(request, form, form.recipients)
     if preflight_views.is_needed(form):
         return preflight_views.sent(request, form, campaign)
-    messages.success(request, _notice(form.recipients, later=draft.due_at is not None))
+    messages.success(request, _notice(form.recipients, draft))
     if not request.user.has_perm("messaging.view_message"):
         return redirect("messaging-compose")
     return redirect(f"{reverse('messaging-log')}?campaign={campaign.pk}")
@@ -158,10 +158,16 @@ def _said(by: Campaign | Draft) -> tuple[Any, ...]:
     return (by.text, by.sender, list(by.attachments), by.priority, *rest)
 
 
-def _notice(found: Recipients, later: bool) -> str:
+def _notice(found: Recipients, draft: Draft) -> str:
     n = len(found.kept)
-    if later:
+    if draft.due_at:
         said = ngettext("%(n)s message is scheduled.", "%(n)s messages are scheduled.", n) % {"n": n}
+    elif not (draft.route or draft.account.sending):
+        said = ngettext(
+            "%(n)s message waits until “%(account)s” sends again.",
+            "%(n)s messages wait until “%(account)s” sends again.",
+            n,
+        ) % {"n": n, "account": draft.account}
     else:
         said = ngettext("%(n)s message is on its way.", "%(n)s messages are on their way.", n) % {"n": n}
     left_out = [

@@ -70,6 +70,12 @@ def test_it_queues_a_message_for_each_number_and_shows_them(client: Client, main
     assert "2 messages are on their way." in client.get(reply["Location"]).text
 
 
+def test_it_says_when_the_account_does_not_send_now(client: Client, main: ProviderAccount) -> None:
+    main.pause("Paused by alice.")
+    reply = client.post(URL, typed(main))
+    assert f"2 messages wait until “{main}” sends again." in client.get(reply["Location"]).text
+
+
 def test_the_same_form_twice_is_one_campaign(client: Client, main: ProviderAccount) -> None:
     values = typed(main)
     first, second = client.post(URL, values), client.post(URL, values)
