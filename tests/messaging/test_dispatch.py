@@ -19,7 +19,7 @@ from messaging.campaigns import Draft
 from messaging.dispatch import Lane
 from messaging.hands import Hands
 from messaging.models import DeliveryReport, Lease, Message
-from providers import errors, traces
+from providers import errors, pacing, traces
 from providers.models import Exchange, Pace, ProviderAccount
 from providers.transport import HttpTransport
 from providers.types import Reply, Report, Request, Status
@@ -283,6 +283,18 @@ def test_priority_goes_first(account: ProviderAccount, provider: Provider) -> No
     send(account, GOOD[2:4], priority=1)
     work(account)
     assert provider.requests == [GOOD[2:4], GOOD[:2]]
+
+
+def test_priority_leaves_when_an_hour_has_no_place_for_campaigns(account: ProviderAccount, provider: Provider) -> None:
+    account.rates = ["1000/second", "100/hour"]
+    account.save()
+    assert pacing.reserve(account, account.windows, 98, urgent=True).places == 98
+    send(account, GOOD[:2])
+    work(account)
+    assert provider.requests == []
+    send(account, GOOD[2:3], priority=1)
+    work(account)
+    assert provider.requests == [GOOD[2:3]]
 
 
 def test_scheduled_messages_wait_for_their_time(account: ProviderAccount, provider: Provider) -> None:

@@ -47,6 +47,7 @@ def answer(status: int, body: object) -> Reply:
 
 
 REFUSED = answer(401, {"success": False, "error": {"code": "invalid_api_key", "message": "Unknown key."}})
+SPENT = answer(402, {"success": False, "error": {"code": "insufficient_credits", "message": "No credits are left."}})
 
 
 @pytest.fixture
@@ -76,7 +77,9 @@ def work(name: str) -> None:
     drain.drain(ProviderAccount.objects.get(name=name).pk, lambda: None)
 
 
-@pytest.mark.parametrize("fault", [REFUSED, errors.Unreachable()], ids=["key refused", "unreachable"])
+@pytest.mark.parametrize(
+    "fault", [REFUSED, SPENT, errors.Unreachable()], ids=["key refused", "no credits", "unreachable"]
+)
 def test_what_the_first_cannot_send_leaves_through_the_next(
     route: Route, providers: Providers, monkeypatch: pytest.MonkeyPatch, fault: Reply | Exception
 ) -> None:
