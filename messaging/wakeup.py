@@ -110,12 +110,16 @@ def _ring() -> None:
                 _bell.start()
 
 
+def _wake() -> None:
+    if not cache.get(WATCHED):
+        posted()
+
+
 def _tell() -> None:
     while _rung.wait():
         _rung.clear()
         try:
-            if not cache.get(WATCHED):
-                posted()
+            _wake()
         except DatabaseError:
             log.exception("No worker could be woken for what was posted; the clock will do it")
         finally:

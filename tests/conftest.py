@@ -24,6 +24,7 @@ from django.test import Client, TransactionTestCase
 from playwright.sync_api import Browser, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from messaging import wakeup
 from tests import network
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +100,14 @@ def _touches_database(item: pytest.Item) -> bool:
 def only_this_machine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         network.refuse_others(patch)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def rung_at_once() -> Iterator[None]:
+    """No thread writes into the database of whichever test comes next. (``bell`` is for tests of that thread.)"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wakeup, "_ring", wakeup._wake)
         yield
 
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from tests.server import Server
 
@@ -35,12 +36,13 @@ class Judgement:
     swept: int
     unexplained: int
     counts_wrong: int
+    reasons: tuple[str, ...]  # of the unexplained
 
     @property
     def holds(self) -> bool:
         return not (self.taken_twice or self.lost or self.unexplained or self.counts_wrong)
 
-    def facts(self) -> dict[str, int]:
+    def facts(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -84,7 +86,7 @@ def judge(server: Server, carrier: Server, flying: Collection[int]) -> Judgement
     untold = [row for row in rows if row[1] in went and row[2] in ("queued", "sending", "scheduled", "canceled")]
     swept = {pk for (pk,) in server.query("SELECT message_id FROM messaging_attempt WHERE error_code = 'worker_lost'")}
     doubted = swept - set(flying) | {row[0] for row in rows if row[2] == "uncertain"} - set(flying)
-    spoilt = _spoilt(server)
+    unexplained = doubted - _spoilt(server)
     return Judgement(
         accepted=accepted,
         taken_once=sum(n == 1 for n in went.values()),
@@ -93,8 +95,9 @@ def judge(server: Server, carrier: Server, flying: Collection[int]) -> Judgement
         uncertain=sum(row[2] == "uncertain" for row in rows),
         in_flight=len(set(flying)),
         swept=len(swept),
-        unexplained=len(doubted - spoilt),
+        unexplained=len(unexplained),
         counts_wrong=counts_wrong(server),
+        reasons=_reasons(server, unexplained),
     )
 
 
@@ -113,6 +116,11 @@ def _spoilt(server: Server) -> set[int]:
         if any(number[-3:] in SPOILT for number in messages.values())
         for message in messages
     }
+
+
+def _reasons(server: Server, messages: Collection[int]) -> tuple[str, ...]:
+    rows = server.query("SELECT DISTINCT message_id, error_code, error_text FROM messaging_attempt")
+    return tuple(sorted({f"{code}: {text}" for pk, code, text in rows if pk in messages}))
 
 
 def counts_wrong(server: Server) -> int:

@@ -23,14 +23,14 @@ T = TypeVar("T")
 PASSWORD = "correct-horse-battery"
 
 
-def until(what: str, check: Callable[[], T], seconds: float = 90.0) -> T:
+def until(what: str, check: Callable[[], T], seconds: float = 90.0, pause: float = 0.1) -> T:
     """Wait until ``check`` is true and give back what it said. Fails with ``what`` was waited for."""
     end = time.monotonic() + seconds
     while True:
         if value := check():
             return value
         assert time.monotonic() < end, f"Waited {seconds} s in vain: {what}. Last: {value!r}"
-        time.sleep(0.1)
+        time.sleep(pause)
 
 
 class Server:
@@ -92,9 +92,12 @@ class Server:
     def kill_everything(self) -> None:
         """kill -9 of the supervisor and of all that it started, in one moment."""
         assert self.process is not None
-        family = [self.process.pid, *self.descendants()]
+        family = [self.process.pid]
+        for pid in family:  # held first, so that none notices that another is gone, and none has more children
+            _send(pid, signal.SIGSTOP)
+            family += _children(pid)
         for pid in family:
-            _kill(pid)
+            _send(pid, signal.SIGKILL)
         self.process.wait()
         until("all to be gone", lambda: not any(alive(pid) for pid in family))
 
@@ -171,6 +174,6 @@ def alive(pid: int) -> bool:
         return False
 
 
-def _kill(pid: int) -> None:
+def _send(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)

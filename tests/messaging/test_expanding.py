@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -234,11 +235,13 @@ def test_an_expansion_goes_on_after_its_worker_was_killed(installation: dict[str
     with Server(installation, SMSDASH_UNDO_SECONDS="3600", SMSDASH_WORKERS="1", SMSDASH_DEMO="0") as server:
         server.manage("add_account", "Main", "--kind", "smsprovider", "--base-url", "http://127.0.0.1:9/v1",
                       "--credential", "api_key=key-1234567890")  # fmt: skip
-        server.manage("shell", "-c", _MAKE)
         rows = "SELECT COUNT(*) FROM messaging_message"
-        until("some rows to be there", lambda: server.query(rows)[0][0])
-        for pid in server.workers():
-            os.kill(pid, signal.SIGKILL)
+        with ThreadPoolExecutor() as pool:
+            made = pool.submit(server.manage, "shell", "-c", _MAKE)
+            until("some rows to be there", lambda: server.query(rows)[0][0], pause=0.01)
+            for pid in server.workers():
+                os.kill(pid, signal.SIGKILL)
+            made.result()
         assert 0 < server.query(rows)[0][0] < MANY
         until("all to be there", lambda: server.query("SELECT complete FROM messaging_campaign")[0][0])
         assert server.query(f"{rows} WHERE status = '{Status.SCHEDULED}'") == [(MANY,)]

@@ -33,6 +33,7 @@ from .conversations import ADA, phones
 
 pytestmark = pytest.mark.django_db
 SECRET = "secret-1234"
+RING = wakeup._ring
 
 
 @pytest.fixture
@@ -157,8 +158,16 @@ def test_what_is_remembered_of_an_account_is_never_old(account: ProviderAccount)
     assert post(account, report(), secret="another-secret") == 404
 
 
+@pytest.fixture
+def bell(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Wake-ups come from a thread, as in a server."""
+    monkeypatch.setattr(wakeup, "_ring", RING)
+    yield
+    until("the bell to be silent", lambda: not wakeup._rung.is_set())
+
+
 @pytest.mark.django_db(transaction=True)
-def test_many_posts_are_one_wake_up(account: ProviderAccount) -> None:
+def test_many_posts_are_one_wake_up(account: ProviderAccount, bell: None) -> None:
     client = Client()
     for n in range(20):
         post(account, report(f"m{n}"), client=client)
@@ -173,7 +182,9 @@ def test_many_posts_are_one_wake_up(account: ProviderAccount) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_is_woken_while_a_worker_looks(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_is_woken_while_a_worker_looks(
+    account: ProviderAccount, bell: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cache.set(wakeup.WATCHED, True, 60)
     post(account, report())
     assert posted.watch(int, bool) is False and Posted.objects.exists()  # there is somebody
