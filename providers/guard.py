@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -21,11 +20,12 @@ import requests
 import urllib3
 from django.utils.translation import gettext as _
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connection import HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, LocationParseError, NameResolutionError, NewConnectionError
 from urllib3.util import Url, parse_url
 
+from . import watchdog
 from .models import AllowedHost
 from .transport import reason
 
@@ -156,7 +156,7 @@ def _look_up(name: str, port: int) -> list[tuple[Any, ...]]:
 # --- Connections ---------------------------------------------------------------------------------------
 
 
-class _Guarded(HTTPConnection):
+class _Guarded(watchdog.Watched):
     """Connects to addresses that were checked. ``self.host``, and so Host, SNI and the certificate, stays the name."""
 
     def __init__(self, *args: Any, allowed: frozenset[str], **kwargs: Any) -> None:
@@ -175,24 +175,14 @@ class _Guarded(HTTPConnection):
             self._dns_host = name
 
     def _first(self, addresses: list[str]) -> socket.socket:
-        watch = _current.watch
         for address in addresses[:-1]:
-            if watch and watch.late.is_set():
+            if watchdog.is_late():
                 break
             self._dns_host = address
             with suppress(NewConnectionError, ConnectTimeoutError):
                 return super()._new_conn()
         self._dns_host = addresses[-1]
         return super()._new_conn()
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        watch = _current.watch
-        if watch:
-            watch.connection = self
-        super().request(*args, **kwargs)
-        if watch:  # a connection lets its socket go when the answer says that it is the last one
-            watch.sock = self.sock
-            watch.check()
 
 
 class _GuardedTLS(_Guarded, HTTPSConnection):
@@ -273,7 +263,7 @@ def exchange(
     _parts(url)
     try:
         with (
-            _watched(longest),
+            watchdog.watched(longest),
             calls.request(method, url, data=body, headers=dict(headers or {}), stream=True) as response,
         ):
             found = b"".join(_read(response.raw, limit))
@@ -288,49 +278,3 @@ def _read(raw: Any, limit: int) -> Iterator[bytes]:
     while limit > 0 and (some := raw.read1(min(CHUNK, limit))):
         yield some
         limit -= len(some)
-
-
-@dataclass(slots=True)
-class _Watch:
-    connection: HTTPConnection | None = None
-    sock: socket.socket | None = None
-    late: threading.Event = field(default_factory=threading.Event)
-
-    def check(self) -> None:
-        """The time may have been over before there was anything to cut."""
-        if self.late.is_set():
-            self.cut()
-
-    def cut(self) -> None:
-        self.late.set()
-        used = self.sock or (self.connection and self.connection.sock)
-        if isinstance(used, socket.socket):
-            with suppress(OSError):
-                socket.socket.shutdown(used, socket.SHUT_RDWR)
-
-
-class _Current(threading.local):
-    watch: _Watch | None = None
-
-
-_current = _Current()
-
-
-@contextmanager
-def _watched(seconds: float) -> Iterator[None]:
-    """Cuts the connection of this thread's request when the time is over, and raises a Timeout then."""
-    watch = _current.watch = _Watch()
-    timer = threading.Timer(seconds, watch.cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        if watch.late.is_set():
-            raise requests.Timeout from error
-        raise
-    finally:
-        timer.cancel()
-        _current.watch = None
-    if watch.late.is_set():
-        raise requests.Timeout

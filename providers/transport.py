@@ -14,6 +14,7 @@ from . import errors, watchdog
 from .types import Reply, Request
 
 TIMEOUT = (3.05, 20.0)  # seconds: to connect, between bytes of the answer
+LONGEST = 25.0  # seconds of one exchange, however the answer trickles
 IDLE = 1.5  # seconds; a connection idle for longer may be closing under us, and then nobody knows what was taken
 REPLY_LIMIT = 16 * 1024 * 1024  # bytes of an answer that we are willing to read
 
@@ -65,7 +66,7 @@ class HttpTransport:
         except requests.Timeout as error:
             if isinstance(error, requests.ReadTimeout):
                 raise errors.Uncertain(f"No answer came within {TIMEOUT[1]:.0f} seconds.") from error
-            raise errors.Uncertain(f"The answer had no end after {watchdog.LONGEST:.0f} seconds.") from error
+            raise errors.Uncertain(f"The answer had no end after {LONGEST:.0f} seconds.") from error
         except requests.RequestException as error:
             raise errors.Uncertain("The answer broke off before its end.") from error
         finally:
@@ -73,7 +74,7 @@ class HttpTransport:
 
     def _exchange(self, request: Request) -> Reply:
         with (
-            watchdog.watched(),
+            watchdog.watched(LONGEST),
             self.session.request(
                 request.method,
                 url_of(self.base_url, request),

@@ -1,6 +1,6 @@
 """Exchanges with an end: time-outs bound the wait for the next byte, and an answer may trickle in for ever.
 
-One thread for all connections of a process looks every second, and cuts those whose answer has taken too long.
+One thread looks after all exchanges of a process, and cuts the connections of those that take too long.
 """
 
 from __future__ import annotations
@@ -10,76 +10,104 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import requests.adapters
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-LONGEST = 25.0  # seconds from the end of a request to the end of its answer
-PULSE = 1.0  # seconds between two looks
+PULSE = 0.5  # seconds between two looks
+
+
+@dataclass(slots=True, eq=False)
+class _Watch:
+    """``end``: by time.monotonic. ``sock``: a connection lets its socket go when the answer says that it is the last
+    one."""
+
+    end: float
+    connection: HTTPConnection | None = None
+    sock: socket.socket | None = None
+    late: bool = False
+
+    def cut(self) -> None:
+        self.late = True
+        used = self.sock or (self.connection and self.connection.sock)
+        if isinstance(used, socket.socket):
+            with suppress(OSError):
+                socket.socket.shutdown(used, socket.SHUT_RDWR)
+
 
 _lock = threading.Lock()
-_waiting: dict[int, tuple[float, socket.socket]] = {}  # by thread: when its answer has to be there, and where from
-_cut: set[int] = set()  # the threads whose connection was cut
+_watches: dict[int, _Watch] = {}  # by thread
 _dog: threading.Thread | None = None
 
 
-class Adapter(requests.adapters.HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecretPool}
-
-
 @contextmanager
-def watched() -> Iterator[None]:
-    """For one exchange of this thread. Raises requests.Timeout if it took too long, whatever came of it."""
-    me = threading.get_ident()
+def watched(seconds: float) -> Iterator[None]:
+    """For one exchange of this thread over connections of the class below. Raises requests.Timeout if it took too long,
+    whatever came of it."""
+    me, watch = threading.get_ident(), _Watch(time.monotonic() + seconds)
+    _begin(me, watch)
     try:
         yield
     finally:
         with _lock:
-            _waiting.pop(me, None)
-            late = me in _cut
-            _cut.discard(me)
-        if late:
+            del _watches[me]
+        if watch.late:
             raise requests.Timeout
 
 
-class _Watched(HTTPConnection):
-    def getresponse(self) -> Any:
-        if isinstance(self.sock, socket.socket):
-            _watch(self.sock)
-        return super().getresponse()
+def is_late() -> bool:
+    """Is the time of this thread's exchange over?"""
+    watch = _watches.get(threading.get_ident())
+    return watch is not None and watch.late
 
 
-class _WatchedSecret(_Watched, HTTPSConnection):
-    pass
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Watched
-
-
-class _SecretPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedSecret
-
-
-def _watch(sock: socket.socket) -> None:
+def _begin(thread: int, watch: _Watch) -> None:
     global _dog
     with _lock:
-        _waiting[threading.get_ident()] = time.monotonic() + LONGEST, sock
+        _watches[thread] = watch
         if _dog is None or not _dog.is_alive():  # as after a fork
             _dog = threading.Thread(target=_look, daemon=True)
             _dog.start()
 
 
 def _look() -> None:
+    """Again and again, for there may have been nothing to cut the first time. Under the lock, because a connection
+    whose exchange is over may belong to another one."""
     while True:
         time.sleep(PULSE)
         with _lock:
             now = time.monotonic()
-            for thread in [thread for thread, (end, _sock) in _waiting.items() if end < now]:
-                _cut.add(thread)
-                with suppress(OSError):
-                    socket.socket.shutdown(_waiting.pop(thread)[1], socket.SHUT_RDWR)
+            for watch in _watches.values():
+                if watch.end < now:
+                    watch.cut()
+
+
+class Watched(HTTPConnection):
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        watch = _watches.get(threading.get_ident())
+        if watch:
+            watch.connection = self
+        super().request(*args, **kwargs)
+        if watch:
+            watch.sock = self.sock
+
+
+class _WatchedTLS(Watched, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = Watched
+
+
+class _PoolTLS(HTTPSConnectionPool):
+    ConnectionCls = _WatchedTLS
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _PoolTLS}

@@ -22,7 +22,7 @@ from django.utils import timezone
 from messaging import dispatch, drain, ledger, rerouting, routes, verdicts, waiting, wakeup
 from messaging.hands import Hands
 from messaging.models import Message, Route, RouteMember
-from providers import pacing, registry, transport, watchdog
+from providers import pacing, registry, transport
 from providers.models import ProviderAccount
 from providers.types import Feature, Reply, Request
 from tests.base import account
@@ -56,7 +56,7 @@ def test_every_error_of_every_kind(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "TIMEOUT", (4.0, 9.0))
     monkeypatch.setattr(transport, "REPLY_LIMIT", 10_000)
-    monkeypatch.setattr(watchdog, "LONGEST", 9.0)
+    monkeypatch.setattr(transport, "LONGEST", 9.0)
     monkeypatch.setattr(drain, "SLICE", 600.0)
     monkeypatch.setattr(drain, "LINGER", 0.0)
     monkeypatch.setattr(drain, "PATIENCE", 0.0)
