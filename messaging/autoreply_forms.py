@@ -19,8 +19,7 @@ from providers.models import ProviderAccount
 from providers.sentences import Sentences
 from providers.types import Feature
 
-from . import merging
-from .inbox_forms import LONGEST
+from . import merging, segments
 from .models import AutoReply
 
 KNOWN = 2_000  # of the newest contacts, whose fields a text may name
@@ -77,8 +76,8 @@ class AutoReplyForm(Sentences, forms.ModelForm):  # type: ignore[type-arg]  # Dj
 
     def clean_text(self) -> str:
         text = normalize_newlines(self.cleaned_data["text"])
-        if len(text) > LONGEST:
-            raise forms.ValidationError(_("The text is longer than %d characters. Shorten it.") % LONGEST)
+        if len(text) > segments.LONGEST:
+            raise forms.ValidationError(_("The text is longer than %d characters. Shorten it.") % segments.LONGEST)
         if wrong := merging.check(text, _known_fields()):
             raise forms.ValidationError(" ".join(wrong[:3]))
         return text

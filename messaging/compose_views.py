@@ -24,7 +24,7 @@ from providers import hours
 from providers.models import ProviderAccount
 from providers.types import Feature
 
-from . import audience, campaigns, forms, merging, phones, preflight_views, routes
+from . import audience, campaigns, forms, merging, phones, preflight_views, routes, segments
 from . import log as message_log
 from .addressees import SEES_PEOPLE
 from .campaigns import Draft
@@ -195,7 +195,7 @@ def check(request: HttpRequest) -> HttpResponse:
 
 def _fields(request: HttpRequest, found: Recipients | None, lists: Sequence[ContactList]) -> dict[str, Any]:
     """What is said below the text of its merge fields, where it has any."""
-    text = request.POST.get("text", "")[: forms.LONGEST]
+    text = request.POST.get("text", "")[: segments.LONGEST]
     if not (lists or "{" in text) or not request.user.has_perm(SEES_PEOPLE):
         return {}
     some = audience.sample(lists, found.kept if found else ())

@@ -25,13 +25,12 @@ from providers import registry
 from providers.models import ProviderAccount
 from providers.types import Feature
 
-from . import attachments, campaigns, merging, routes
+from . import attachments, campaigns, merging, routes, segments
 from .addressees import Addressees
 from .campaigns import Draft
 from .models import Route
 from .phones import Phones
 
-LONGEST = 10_000  # characters; a phone puts at most 255 parts together
 MOST_LINKS = 10
 AHEAD = timedelta(days=366)
 JUST_PAST = timedelta(minutes=2)  # the minute that was chosen is over by the time the form arrives
@@ -95,7 +94,7 @@ class Compose(Phones, Addressees):
     text = CheckedField(
         label=gettext_lazy("Message"),
         strip=False,
-        max_length=LONGEST,
+        max_length=segments.LONGEST,
         widget=forms.Textarea(attrs={"rows": 5, "data-counter": "#counter"}),
         help_text=gettext_lazy("{name} is each person’s name, {name|friend} “friend” for those without one."),
     )

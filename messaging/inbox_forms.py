@@ -19,10 +19,10 @@ from django.utils.translation import gettext_lazy
 from providers.models import ProviderAccount
 from providers.types import Feature
 
+from . import segments
 from .forms import local_time
 from .models import Conversation
 
-LONGEST = 10_000  # characters
 MORNING, EVENING = time(9), time(18)
 SHORTEST = timedelta(minutes=15)  # to snooze for
 UNTIL_WHEN = gettext_lazy("Choose until when it is to be out of sight.")
@@ -38,7 +38,7 @@ class ReplyForm(forms.Form):
     )
     text = forms.CharField(
         label=gettext_lazy("Reply"),
-        max_length=LONGEST,
+        max_length=segments.LONGEST,
         strip=False,
         widget=forms.Textarea(attrs={"rows": 3, "data-counter": "#counter", "data-key": "r", "maxlength": False}),
         error_messages={"required": gettext_lazy("The message is empty. Write a text.")},

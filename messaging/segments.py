@@ -20,6 +20,8 @@ from typing import Any
 
 from gsmcodecs.charmaps import GSMCHARMAPS
 
+LONGEST = 10_000  # characters of a text; a phone puts at most 255 parts together
+
 _ESCAPE = "\x1b"  # opens a pair of septets, so it is no character of its own
 BASIC = "".join(map(chr, sorted(GSMCHARMAPS[0]["locking"]["encode"]))).replace(_ESCAPE, "")
 # The package's extension table repeats the space (a shifted septet that a phone does not know shows as one).

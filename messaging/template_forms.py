@@ -9,17 +9,15 @@ from django.utils.text import normalize_newlines
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from . import merging
+from . import merging, segments
 from .models import Template
-
-LONGEST = 10_000  # characters, as in the compose form
 
 
 class TemplateForm(forms.ModelForm):  # type: ignore[type-arg]  # Django's is not subscriptable
     text = forms.CharField(
         label=gettext_lazy("Text"),
         strip=False,
-        max_length=LONGEST,
+        max_length=segments.LONGEST,
         widget=forms.Textarea(attrs={"rows": 6, "data-counter": "#counter"}),
         error_messages={"required": gettext_lazy("Write the text of the template.")},
     )

@@ -14,8 +14,9 @@ from django.http import QueryDict
 from django.utils import timezone
 from pydantic import Field
 
+from messaging import segments
 from messaging.campaigns import Draft
-from messaging.forms import LONGEST, Compose
+from messaging.forms import Compose
 from messaging.models import Route
 from providers import errors, hours
 from providers.models import ProviderAccount
@@ -54,7 +55,7 @@ class DevicesIn(Body):
 
 
 class CampaignIn(Body):
-    message: str = Field(max_length=LONGEST, description="May hold merge fields, as `{name|friend}`.")
+    message: str = Field(max_length=segments.LONGEST, description="May hold merge fields, as `{name|friend}`.")
     to: str | list[str] = Field("", description="Numbers: an array, or a text with a number on each line.")
     list_ids: list[Id] = Field([], max_length=200)
     name: str = Field("", max_length=100)

@@ -9,10 +9,10 @@ from ninja import Query, Router, Schema
 from ninja.responses import Status
 from pydantic import Field
 
-from messaging import inbox, merging
+from messaging import inbox, merging, segments
 from messaging.log import read_id
 from messaging.models import Conversation, Template
-from messaging.template_forms import LONGEST, TemplateForm
+from messaging.template_forms import TemplateForm
 from providers import errors
 
 from .. import access
@@ -45,7 +45,7 @@ class TemplateSaved(TemplateOut, Done):
 
 class TemplateIn(Body):
     name: str = Field(min_length=1, max_length=100)
-    text: str = Field(min_length=1, max_length=LONGEST)
+    text: str = Field(min_length=1, max_length=segments.LONGEST)
 
 
 @router.get("/templates", response=answers(TemplatePage), tags=TEMPLATES, summary="List templates")
