@@ -8,14 +8,13 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from messaging import waiting
-from messaging.log import read_id
 from providers import cards, errors
 
 from .. import access
 from . import reading
 from .caller import ANY, READ
 from .door import Call
-from .errors import answers, missing
+from .errors import answers
 from .schemas import Id, Next, Number, Paging, Time, page
 
 router = Router(by_alias=True, auth=READ, tags=["Accounts"])
@@ -79,9 +78,7 @@ def listed(request: Call, asked: Query[Paging]) -> Any:
 
 @router.get("/accounts/{account_id}", response=answers(AccountOut), summary="Get an account")
 def get(request: Call, account_id: str) -> Any:
-    row = access.accounts(request.key).select_related("pace").filter(pk=read_id(account_id) or 0).first()
-    if row is None:
-        raise missing("account")
+    row = reading.one(access.accounts(request.key).select_related("pace"), account_id, "account")
     return _written(cards.card(row), waiting.by_account().get(row.pk, 0))
 
 

@@ -24,10 +24,10 @@ from providers.types import Devices, Spread, Target
 
 from .. import access, gateway
 from ..models import ApiKey, Scope
-from . import routes
+from . import reading, routes
 from .caller import Caller
 from .errors import missing
-from .schemas import Body, Id, Time, pk
+from .schemas import Body, Id, Time
 
 NAMES: Mapping[str, str] = {
     "numbers": "to",
@@ -161,17 +161,14 @@ def _through(key: ApiKey, asked: CampaignIn) -> str:
 
 
 def _account(key: ApiKey, text: str) -> ProviderAccount:
-    found = access.accounts(key).filter(pk=pk(text)).first()
-    if found is None or key.account_id not in (None, found.pk) or key.route_id:
+    found = reading.one(access.accounts(key), text, "account")
+    if key.account_id not in (None, found.pk) or key.route_id:
         raise missing("account")
     return found
 
 
 def _route(key: ApiKey, text: str) -> Route:
-    found = routes.usable(key).filter(pk=pk(text)).first()
-    if found is None:
-        raise missing("route")
-    return found
+    return reading.one(routes.usable(key), text, "route")
 
 
 def _devices(asked: DevicesIn) -> Devices:

@@ -9,7 +9,6 @@ from ninja import Query, Router, Schema
 from ninja.responses import Status
 from pydantic import Field
 
-from messaging.log import read_id
 from providers import wire
 
 from .. import access, webhooks
@@ -17,7 +16,7 @@ from ..models import Delivery, Scope, Webhook
 from . import reading
 from .caller import READ
 from .door import Call
-from .errors import Conflict, answers, missing
+from .errors import Conflict, answers
 from .schemas import Body, Done, Id, Next, Paging, Time, page
 
 router = Router(by_alias=True, auth=READ, tags=["Webhooks"])
@@ -189,17 +188,11 @@ def replay(request: Call, webhook_id: str, delivery_id: str) -> Any:
 
 
 def _webhook(request: Call, text: str) -> Webhook:
-    row = Webhook.objects.filter(key=request.key.pk, pk=read_id(text) or 0).first()
-    if row is None:
-        raise missing("webhook")
-    return row
+    return reading.one(Webhook.objects.filter(key=request.key.pk), text, "webhook")
 
 
 def _posted(request: Call, webhook_id: str, text: str) -> Delivery:
-    row = _webhook(request, webhook_id).deliveries.filter(pk=read_id(text) or 0).first()
-    if row is None:
-        raise missing("delivery")
-    return row
+    return reading.one(_webhook(request, webhook_id).deliveries, text, "delivery")
 
 
 def _written(row: Webhook) -> dict[str, Any]:

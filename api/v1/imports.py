@@ -148,10 +148,7 @@ def _lists(texts: list[str]) -> list[int]:
 
 
 def _import(text: str) -> Import:
-    row = Import.objects.filter(pk=read_id(text) or 0, size__gt=0).first()
-    if row is None:
-        raise missing("import")
-    return row
+    return reading.one(Import.objects.filter(size__gt=0), text, "import")
 
 
 def _written(row: Import) -> dict[str, Any]:

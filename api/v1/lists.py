@@ -14,7 +14,6 @@ from contacts import consent, directory
 from contacts import lists as whole_lists
 from contacts.forms import ListForm
 from contacts.models import Contact, ContactList, How
-from messaging.log import read_id
 from providers import errors
 
 from . import drafting, people, reading
@@ -181,10 +180,7 @@ def _changed(do: Any) -> dict[str, int]:
 
 
 def _list(text: str) -> ContactList:
-    row = ContactList.objects.filter(pk=read_id(text) or 0).first()
-    if row is None:
-        raise missing("list")
-    return row
+    return reading.one(ContactList.objects, text, "list")
 
 
 def _numbers(texts: Sequence[str]) -> list[str]:

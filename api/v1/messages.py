@@ -20,7 +20,7 @@ from .. import access, gateway, gateway_phones
 from . import reading
 from .caller import READ, SEND, Caller
 from .door import Call
-from .errors import answers, missing
+from .errors import answers
 from .schemas import MOST_IDS, Body, Id, Next, Number, Paging, Time, page
 
 router = Router(by_alias=True, tags=["Messages"], auth=READ)
@@ -239,10 +239,7 @@ def acted(n: int, skipped: Mapping[str, int]) -> dict[str, Any]:
 def through(request: Call, account_id: str | None) -> ProviderAccount | None:
     if account_id is None:
         return None
-    account = access.accounts(request.key).filter(pk=read_id(account_id) or 0).first()
-    if account is None:
-        raise missing("account")
-    return account
+    return reading.one(access.accounts(request.key), account_id, "account")
 
 
 # --- In words ------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from contacts.fields import MOST as MOST_FIELDS
 from contacts.forms import PersonForm
 from contacts.models import Contact, How
 from contacts.numbers import NumberError, parse_number
-from messaging.log import read_id
 from providers import errors
 
 from . import drafting, reading
@@ -162,8 +161,9 @@ def opt_in(request: Call, contact: str, asked: OptIn) -> Any:
 
 
 def _contact(text: str) -> Contact:
-    wanted = {"number": text} if text.startswith("+") else {"pk": read_id(text) or 0}
-    row = Contact.objects.filter(**wanted).first()
+    if not text.startswith("+"):
+        return reading.one(Contact.objects, text, "contact")
+    row = Contact.objects.filter(number=text).first()
     if row is None:
         raise missing("contact")
     return row

@@ -95,9 +95,7 @@ def listed(request: Call, asked: Query[DevicesAsked]) -> Any:
 @router.post("/devices/sync", response=answers(Done, 202), auth=SEND, tags=DEVICES, summary="Ask a provider anew")
 def sync(request: Call, asked: SyncIn) -> Any:
     """Its devices are listed in the background."""
-    account = access.accounts(request.key).filter(pk=read_id(asked.account_id) or 0).first()
-    if account is None:
-        raise missing("account")
+    account = reading.one(access.accounts(request.key), asked.account_id, "account")
     if not account.can(Feature.DEVICES):
         raise Conflict("This account has no devices.")
     tasks.start_sync(account.pk)
@@ -260,10 +258,7 @@ def dial(request: Call, asked: UssdIn) -> Any:
 
 @router.get("/ussd/{ussd_id}", response=answers(UssdOut), auth=USSD, tags=CODES, summary="Get a USSD code’s answer")
 def answer(request: Call, ussd_id: str) -> Any:
-    row = _requests(request).filter(pk=read_id(ussd_id) or 0).first()
-    if row is None:
-        raise missing("USSD request")
-    return _dialled([row])[0]
+    return _dialled([reading.one(_requests(request), ussd_id, "USSD request")])[0]
 
 
 def _requests(request: Call) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Manager, Model, Q, QuerySet
 
 from messaging import pages
 from messaging.log import ALL, LARGEST, Filters, read_id
@@ -17,6 +17,8 @@ from .. import access, gateway
 from ..models import ApiKey
 from .errors import missing
 from .schemas import Paging
+
+T = TypeVar("T", bound=Model)
 
 
 def before(paging: Paging) -> int | None:
@@ -34,6 +36,14 @@ def cut(rows: QuerySet[Any], paging: Paging) -> tuple[list[Any], int | None]:
         rows = rows.filter(pk__lt=edge)
     found = list(rows.order_by("-pk")[: paging.limit + 1])
     return (found[: paging.limit], found[paging.limit - 1].pk) if len(found) > paging.limit else (found, None)
+
+
+def one(rows: QuerySet[T] | Manager[T], text: str, what: str) -> T:
+    """The row with the id that a request names. Raises NotFound, which calls it ``what``."""
+    found = rows.filter(pk=read_id(text) or 0).first()
+    if found is None:
+        raise missing(what)
+    return found
 
 
 # --- Messages ------------------------------------------------------------------------------------------
@@ -61,10 +71,7 @@ def _parts(key: ApiKey, filters: Filters) -> tuple[list[Part], Q]:
 
 def message(key: ApiKey, text: str) -> Message:
     """Raises NotFound."""
-    found = access.messages(key).filter(pk=read_id(text) or 0).first()
-    if found is None:
-        raise missing("message")
-    return found
+    return one(access.messages(key), text, "message")
 
 
 def changeable(key: ApiKey, ids: Iterable[str]) -> list[int]:

@@ -9,14 +9,13 @@ from ninja import Query, Router, Schema
 from pydantic import Field
 
 from messaging import routes
-from messaging.log import read_id
 from messaging.models import Route, RouteMember
 
 from ..models import ApiKey
 from . import reading
 from .caller import READ
 from .door import Call
-from .errors import answers, missing
+from .errors import answers
 from .schemas import Id, Next, Paging, page
 
 router = Router(by_alias=True, auth=READ, tags=["Routes"])
@@ -54,10 +53,7 @@ def listed(request: Call, asked: Query[Paging]) -> Any:
 
 @router.get("/routes/{route_id}", response=answers(RouteOut), summary="Get a route")
 def get(request: Call, route_id: str) -> Any:
-    row = usable(request.key).filter(pk=read_id(route_id) or 0).first()
-    if row is None:
-        raise missing("route")
-    return _written(row)
+    return _written(reading.one(usable(request.key), route_id, "route"))
 
 
 def usable(key: ApiKey) -> QuerySet[Route]:

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 from ninja import Schema
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
-from messaging.log import read_id
 from providers import wire
 
 LIMIT, MOST = 50, 200  # rows of a page
@@ -38,11 +37,6 @@ Time = Annotated[
 
 Id = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Number = Annotated[Decimal, PlainSerializer(wire.json_number, return_type=float), WithJsonSchema({"type": "number"})]
-
-
-def pk(text: str | None) -> int:
-    """The id of a row, from an id in a request; one that no row has where it cannot be one."""
-    return read_id(text or "") or 0
 
 
 class Body(Schema):

@@ -10,7 +10,6 @@ from ninja.responses import Status
 from pydantic import Field
 
 from messaging import inbox, merging, segments
-from messaging.log import read_id
 from messaging.models import Conversation, Template
 from messaging.template_forms import TemplateForm
 from providers import errors
@@ -19,7 +18,7 @@ from .. import access
 from . import drafting, reading
 from .caller import READ, SEND
 from .door import Call
-from .errors import Conflict, answers, missing
+from .errors import Conflict, answers
 from .schemas import Body, Done, Id, Next, Paging, Time, page
 
 router = Router(by_alias=True, auth=READ)
@@ -81,10 +80,7 @@ def delete(request: Call, template_id: str) -> Any:
 
 
 def _found(text: str) -> Template:
-    row = Template.objects.filter(pk=read_id(text) or 0).first()
-    if row is None:
-        raise missing("template")
-    return row
+    return reading.one(Template.objects, text, "template")
 
 
 def _save(request: Call, asked: TemplateIn, row: Template) -> dict[str, Any]:
@@ -181,10 +177,7 @@ def _conversations(request: Call) -> Any:
 
 
 def _one(request: Call, text: str) -> Conversation:
-    row = _conversations(request).filter(pk=read_id(text) or 0).first()
-    if row is None:
-        raise missing("conversation")
-    return row
+    return reading.one(_conversations(request), text, "conversation")
 
 
 def _conversation(request: Call, row: Conversation) -> dict[str, Any]:

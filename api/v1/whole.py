@@ -15,15 +15,14 @@ from contacts import changes, directory
 from contacts.forms import FORMS
 from contacts.models import BulkChange, ContactList
 from messaging import bulk
-from messaging.log import read_id
 from messaging.models import BulkAction
 from providers import errors
 
 from ..models import ApiKey
-from . import drafting
+from . import drafting, reading
 from .caller import CONTACTS, SEND, Caller
 from .door import Call
-from .errors import Conflict, answers, missing
+from .errors import Conflict, answers
 from .messages import ACTIONS, LeftOut, Wanted, acted, filters_of, through
 from .schemas import Body, Id, Time
 
@@ -131,10 +130,7 @@ def stop(request: Call, bulk_id: str) -> Any:
 
 def _action(request: Call, text: str) -> BulkAction:
     """One of this key."""
-    found = BulkAction.objects.filter(pk=read_id(text) or 0, values__key=request.key.pk).first()
-    if found is None:
-        raise missing("bulk action")
-    return found
+    return reading.one(BulkAction.objects.filter(values__key=request.key.pk), text, "bulk action")
 
 
 def _bulk(row: BulkAction) -> dict[str, Any]:
@@ -201,19 +197,11 @@ def settle(request: Call, bulk_id: str, action: Literal["stop", "undo"]) -> Any:
 
 
 def _found(text: str) -> BulkChange:
-    row = BulkChange.objects.filter(pk=read_id(text) or 0).first()
-    if row is None:
-        raise missing("bulk change")
-    return row
+    return reading.one(BulkChange.objects, text, "bulk change")
 
 
 def _list(text: str | None) -> ContactList | None:
-    if text is None:
-        return None
-    row = ContactList.objects.filter(pk=read_id(text) or 0).first()
-    if row is None:
-        raise missing("list")
-    return row
+    return None if text is None else reading.one(ContactList.objects, text, "list")
 
 
 def _change(row: BulkChange) -> dict[str, Any]:
