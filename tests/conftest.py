@@ -25,7 +25,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from messaging import wakeup
+from providers.models import ProviderAccount
 from tests import network
+from tests.base import account
 
 ROOT = Path(__file__).resolve().parent.parent
 PREPARE = """
@@ -121,6 +123,11 @@ def empty_cache(request: pytest.FixtureRequest) -> Iterator[None]:
     request.getfixturevalue("transactional_db")
     yield
     cache.clear()
+
+
+@pytest.fixture
+def main() -> ProviderAccount:
+    return account()
 
 
 # --- Browser ------------------------------------------------------------------------------------------------

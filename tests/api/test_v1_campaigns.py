@@ -10,26 +10,15 @@ from django.utils import timezone
 
 from contacts import consent
 from contacts.models import Contact, ContactList, How
-from messaging import wakeup
 from messaging.models import BulkAction, Campaign, Message, Route, RouteMember
 from providers.models import ProviderAccount
 from tests.api.calls import NUMBER, OTHER, Program, key_of
 from tests.api.gateways import message, phones, shelf
 from tests.base import account, person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_queue")]
 
 CONTACTS = ["send", "read", "contacts"]
-
-
-@pytest.fixture(autouse=True)
-def no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeup, "async_task", lambda *arguments: None)
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
 
 
 def customers(*numbers: str) -> ContactList:

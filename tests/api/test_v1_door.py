@@ -12,19 +12,13 @@ from django.test import Client
 from ninja import Schema
 
 from api.models import Scope
-from messaging import wakeup
 from messaging.models import Campaign, Message, Template
 from tests.api.calls import NUMBER, Program
 from tests.base import account
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_queue")]
 
 TEMPLATE = {"name": "Hello", "text": "Hello {name}"}
-
-
-@pytest.fixture(autouse=True)
-def no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeup, "async_task", lambda *arguments: None)
 
 
 def error(reply: Any) -> tuple[int, str]:

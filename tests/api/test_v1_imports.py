@@ -11,16 +11,10 @@ from contacts.models import Contact, ContactList, Import
 from messaging.models import Route, RouteMember
 from providers.models import ProviderAccount
 from tests.api.calls import NUMBER, OTHER, Program
-from tests.base import account
 
 pytestmark = pytest.mark.django_db
 
 CSV = "number,name\n+11234567890,Ann\nnobody,Bob\n+1234567890,Cleo\n"
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
 
 
 def post(program: Program, body: str, query: str = "", kind: str = "text/csv", **headers: str) -> tuple[int, Any]:

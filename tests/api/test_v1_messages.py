@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from contacts import consent
 from contacts.models import Contact, How
-from messaging import pages, wakeup
+from messaging import pages
 from messaging.models import Attempt, Campaign, DeliveryReport, Message
 from providers.models import ProviderAccount
 from providers.types import Status
@@ -18,17 +18,7 @@ from tests.api.calls import NUMBER, OTHER, Program, key_of
 from tests.api.gateways import message, shelf
 from tests.base import account
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeup, "async_task", lambda *arguments: None)
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_queue")]
 
 
 def ids(*rows: Message) -> list[str]:

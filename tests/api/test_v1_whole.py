@@ -10,24 +10,14 @@ from django.utils import timezone
 
 from contacts import changes
 from contacts.models import ConsentEvent, Contact, ContactList, How
-from messaging import bulk, wakeup
+from messaging import bulk
 from messaging.models import BulkAction, Message
 from providers.models import ProviderAccount
 from tests.api.calls import NUMBER, OTHER, Program
 from tests.api.gateways import message
 from tests.base import account
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wakeup, "async_task", lambda *arguments: None)
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("no_queue")]
 
 
 # --- Messages --------------------------------------------------------------------------------------------

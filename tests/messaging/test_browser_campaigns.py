@@ -16,18 +16,12 @@ from messaging import expanding, ledger
 from messaging.models import Campaign, Message
 from providers.models import ProviderAccount
 from providers.types import Status
-from tests.base import account
 from tests.looks import fits
 
 from .campaign_rows import URL, at, campaign
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 Open = Callable[[str], Page]
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
 
 
 @pytest.fixture

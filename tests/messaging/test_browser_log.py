@@ -11,16 +11,10 @@ from pytest_django.live_server_helper import LiveServer
 from messaging import bulk, ledger
 from messaging.models import BulkAction, Message
 from providers.models import ProviderAccount
-from tests.base import account
 from tests.looks import fits
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 Open = Callable[[str], Page]
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
 
 
 @pytest.fixture

@@ -18,14 +18,9 @@ from messaging import bulk, clock, ledger, tasks
 from messaging.log import Filters
 from messaging.models import BulkAction, Message
 from providers.models import Exchange, ProviderAccount
-from tests.base import account, administrator
+from tests.base import administrator
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
 
 
 @pytest.fixture

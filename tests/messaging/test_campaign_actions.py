@@ -12,17 +12,12 @@ from django.utils import timezone
 from messaging import expanding
 from messaging.models import BulkAction, Campaign, Message
 from providers.models import ProviderAccount
-from tests.base import account, administrator, person, signed_in
+from tests.base import administrator, person, signed_in
 
 from .campaign_rows import URL, at, campaign, text_of
 
 pytestmark = pytest.mark.django_db
 VIEW, CHANGE, APPROVE = "messaging.view_campaign", "messaging.change_campaign", "messaging.approve_campaign"
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
 
 
 def act(client: Client, of: Campaign, action: str, **values: str) -> str:

@@ -29,11 +29,6 @@ pytestmark = pytest.mark.django_db
 HTMX = {"HTTP_HX_REQUEST": "true"}
 
 
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
-
-
 def shown(query: str = "") -> list[int]:
     return [row.campaign.pk for row in campaign_pages.page(Filters.from_query(QueryDict(query))).rows]
 

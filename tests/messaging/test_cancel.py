@@ -7,14 +7,8 @@ import pytest
 from messaging import cancel, ledger
 from messaging.models import Lease, Message
 from providers.models import Exchange, ProviderAccount
-from tests.base import account
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
 
 
 def message(main: ProviderAccount, **values: Any) -> Message:

@@ -23,11 +23,6 @@ pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
-
-
 @pytest.fixture(autouse=True)
 def nothing_woken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clock, "_woken", {})

@@ -29,11 +29,6 @@ URL = "/messages/export/"
 AT = datetime(2020, 3, 1, 22, 30, 15, 123456, tzinfo=UTC)
 
 
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
-
-
 def table(query: str = "", zone: str = "UTC") -> list[dict[str, str]]:
     lines = exporting.lines(Filters.from_query(QueryDict(query)), ZoneInfo(zone))
     return list(csv.DictReader(io.StringIO("".join(lines), newline="")))

@@ -26,11 +26,6 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 URL = "/messages/"
 
 
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
-
-
 def messages(sender: ProviderAccount, count: int = 1, **values: Any) -> list[Message]:
     start = values.pop("first", 0)
     defaults: dict[str, Any] = {"text": "Hello", "status": "delivered"}

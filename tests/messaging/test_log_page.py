@@ -22,11 +22,6 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 URL = "/messages/"
 
 
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
-
-
 def poll_url(page: str) -> str:
     path = html.unescape(re.search(r'hx-get="([^"]*)" hx-vals', page)[1])  # type: ignore[index]
     version = re.search(r'"v": "([^"]*)"', page)[1]  # type: ignore[index]

@@ -26,11 +26,6 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 VIEW = "messaging.view_message"
 
 
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
-
-
 def message(main: ProviderAccount, **values: Any) -> Message:
     return ledger.insert([Message(account=main, **{"number": "+37255512345", "text": "Hello", **values})])[0]
 

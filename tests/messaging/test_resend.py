@@ -19,11 +19,6 @@ from tests.base import account
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def main() -> ProviderAccount:
-    return account()
-
-
 def message(main: ProviderAccount, **values: Any) -> Message:
     fields = {"number": "+37255512345", "text": "Hello", "status": "failed", **values}
     return ledger.insert([Message(account=main, **fields)])[0]
