@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
@@ -33,7 +34,8 @@ def pause_for(request: HttpRequest) -> Pause:
 def break_off(request: HttpRequest) -> HttpResponseBase:
     """An answer that the client never gets: its connection is shut before a byte of it is sent."""
     if connection := connection_of(request):
-        connection.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):  # the client was faster
+            connection.shutdown(socket.SHUT_RDWR)
     return StreamingHttpResponse(_aborted())
 
 

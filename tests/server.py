@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -21,6 +22,7 @@ from tests.forms import Forms
 ROOT = Path(__file__).resolve().parent.parent
 T = TypeVar("T")
 PASSWORD = "correct-horse-battery"
+BROKEN_OFF = re.compile("ConnectionAbortedError: The sandbox broke the connection off")
 
 
 def until(what: str, check: Callable[[], T], seconds: float = 90.0, pause: float = 0.1) -> T:
@@ -91,15 +93,13 @@ class Server:
 
     def kill_everything(self) -> None:
         """kill -9 of the supervisor and of all that it started, in one moment."""
+        _kill(self.pid)
         assert self.process is not None
-        family = [self.process.pid]
-        for pid in family:  # held first, so that none notices that another is gone, and none has more children
-            _send(pid, signal.SIGSTOP)
-            family += _children(pid)
-        for pid in family:
-            _send(pid, signal.SIGKILL)
         self.process.wait()
-        until("all to be gone", lambda: not any(alive(pid) for pid in family))
+
+    def kill_workers(self) -> None:
+        """kill -9 of the worker cluster in one moment."""
+        _kill(self.workers()[0])
 
     def descendants(self, parent: int | None = None) -> list[int]:
         parent = parent or (self.process.pid if self.process else 0)
@@ -118,6 +118,12 @@ class Server:
 
     def tail(self) -> str:
         return self.log_file.read_text()[-3000:] if self.log_file.exists() else ""
+
+    def faults(self) -> list[str]:
+        """What the log tells of exceptions, without the connections that the sandbox breaks off on purpose."""
+        traces = re.split(r"^Traceback .*\n", self.log_file.read_text(), flags=re.M)[1:]
+        ends = [(re.search(r"^\S.*", trace, re.M), trace) for trace in traces]
+        return [trace[:4000] for end, trace in ends if end is None or not BROKEN_OFF.match(end[0])]
 
     # -- as a person --
 
@@ -165,6 +171,17 @@ def _children(parent: int) -> list[int]:
         return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def _kill(first: int) -> None:
+    """All are held before the first one dies: so none notices that another is gone, and none has more children."""
+    family = [first]
+    for pid in family:
+        _send(pid, signal.SIGSTOP)
+        family += _children(pid)
+    for pid in family:
+        _send(pid, signal.SIGKILL)
+    until("all to be gone", lambda: not any(alive(pid) for pid in family))
 
 
 def alive(pid: int) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -239,8 +237,7 @@ def test_an_expansion_goes_on_after_its_worker_was_killed(installation: dict[str
         with ThreadPoolExecutor() as pool:
             made = pool.submit(server.manage, "shell", "-c", _MAKE)
             until("some rows to be there", lambda: server.query(rows)[0][0], pause=0.01)
-            for pid in server.workers():
-                os.kill(pid, signal.SIGKILL)
+            server.kill_workers()
             made.result()
         assert 0 < server.query(rows)[0][0] < MANY
         until("all to be there", lambda: server.query("SELECT complete FROM messaging_campaign")[0][0])

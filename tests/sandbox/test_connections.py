@@ -120,6 +120,13 @@ def test_a_client_is_gone_when_it_closed_its_end(data: bytes | None, gone: bool)
         assert waiting._gone(ours) is gone
 
 
+def test_a_connection_that_is_gone_breaks_as_well() -> None:
+    with socket.socket() as never_connected:
+        request = SimpleNamespace(META={"gunicorn.socket": never_connected})
+        with pytest.raises(ConnectionAbortedError, match="broke the connection off"):
+            b"".join(waiting.break_off(request))
+
+
 def test_gunicorns_socket_is_found() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -90,6 +90,7 @@ def test_a_message_needs_a_number_and_a_text(values: dict[str, Any]) -> None:
     assert post("inbound", **values)[0] == 400
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_record_tells_how_often_each_message_was_taken() -> None:
     engine = carrier(rates=[])
     for number in ("+15550100001", "+15550100002", "+15550100001"):
