@@ -89,7 +89,8 @@ class Supervisor:
         self.stop_read, self.stop_write = os.pipe()
         self.stopping = False
         self.cluster = ""
-        self.progress_seen: tuple[object, float] = (None, 0.0)
+        self.progress: object = None
+        self.asked: float | None = None  # since when a beat has been waited for
         self.last_beat = 0.0
         self.children = self._children()
 
@@ -106,7 +107,7 @@ class Supervisor:
 
     def _new_cluster(self) -> dict[str, str]:
         self.cluster = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
-        self.progress_seen = (None, time.monotonic())
+        self.progress, self.asked = None, time.monotonic()
         return {"SMSDASH_CLUSTER_ID": self.cluster, "SMSDASH_STOP_FD": str(self.stop_read)}
 
     # -- the run --
@@ -151,25 +152,27 @@ class Supervisor:
             return
         try:
             close_old_connections()
+            self._watch_workers()
             clock.tick()
             programs.tick()
-            self._watch_workers()
         except DatabaseError as error:
             log.error("The database does not answer: %s", error)
             connection.close()
 
     def _watch_workers(self) -> None:
+        """Judged before anything is written: whoever stands still may hold the lock that a write would wait for."""
         now = time.monotonic()
         seen = Worker.objects.filter(name=self.cluster).values_list("progress_at", flat=True).first()
-        if seen != self.progress_seen[0]:
-            self.progress_seen = (seen, now)
-        idle = now - self.progress_seen[1]
-        # beats may be taken by another host's workers: when ours are quiet, ask more often
-        if now - self.last_beat > (BEAT if idle < 3 * BEAT else 1.0):
-            wakeup.beat()
-            self.last_beat = now
+        if seen != self.progress:
+            self.progress, self.asked = seen, None
+        idle = 0.0 if self.asked is None else now - self.asked
         if idle > STALLED:
             self._restart_workers(idle)
+        # beats may be taken by another host's workers: when ours are quiet, ask more often
+        if now - self.last_beat > (BEAT if idle < 3 * BEAT else 1.0):
+            self.last_beat = now
+            self.asked = now if self.asked is None else self.asked
+            wakeup.beat()
 
     def _restart_workers(self, idle: float) -> None:
         log.error("The workers got nothing done for %.0f seconds; they are stopped and started again", idle)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 import requests
@@ -54,10 +56,13 @@ def test_workers_that_died_are_started_again(server: Server) -> None:
 
 
 def test_a_cluster_that_stands_still_is_started_again(server: Server) -> None:
+    """Even if it stands still in the middle of a transaction: here we hold the database's lock in its place."""
     family = server.workers()
     for pid in family:
         os.kill(pid, signal.SIGSTOP)
-    until("the log to say so", lambda: "got nothing done" in server.tail())
+    with closing(sqlite3.connect(server.data / "smsdash.sqlite3", timeout=60, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        until("the log to say so", lambda: "got nothing done" in server.tail())
     until("new workers", lambda: server.workers()[:1] not in ([], family[:1]))
     until("them to work", server.ready)
     assert not [pid for pid in family if alive(pid)]
