@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F
 
 from messaging import campaigns, conduct, ledger, reports, wakeup
@@ -19,6 +19,7 @@ from messaging.ledger import Change
 from messaging.models import Campaign, Message, Tally
 from providers.models import ProviderAccount
 from providers.types import Report, Status
+from smsdash import apps
 from tests.base import account
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -124,6 +125,35 @@ def test_a_campaign_that_goes_on_waits_in_no_ring_with_a_resend(main: ProviderAc
 
     both(hold, go_on)
     assert set(Message.objects.values_list("status", flat=True)) == {"queued"}
+
+
+@pytest.mark.machines
+def test_a_machine_that_stands_still_lets_go(main: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the middle of a transaction; another one's waits until the database ends it."""
+    monkeypatch.setattr(apps, "FORSAKEN", 1)
+    [pk] = send(main, 1)
+    held, over = threading.Event(), threading.Event()
+
+    def stand_still() -> None:
+        try:
+            with transaction.atomic():
+                Message.objects.filter(pk=pk).update(text="Held")
+                held.set()
+                assert over.wait(60)
+        finally:
+            connection.close()
+
+    def work() -> None:
+        try:
+            assert held.wait(60)
+            Message.objects.filter(pk=pk).update(text="Changed")
+        finally:
+            over.set()
+            connection.close()
+
+    with pytest.raises(DatabaseError, match="idle-in-transaction timeout"):
+        both(work, stand_still)
+    assert Message.objects.get().text == "Changed"
 
 
 def until_somebody_waits() -> None:
