@@ -21,7 +21,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 from django.test import Client, TransactionTestCase
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from messaging import wakeup
@@ -141,6 +141,7 @@ def browser() -> Iterator[Browser]:
         pytest.fail(f"There is no Chromium at {path}. Install it (apt-get install chromium) or set CHROMIUM.")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
     with sync_playwright() as playwright:
+        expect.set_options(timeout=30_000)
         running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGUMENTS)
         yield running
         running.close()

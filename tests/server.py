@@ -47,6 +47,7 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
         self.session = requests.Session()
         self.session.trust_env = False
+        self.session.headers["connection"] = "close"  # one that was kept may be closed by the time it is used again
 
     def __enter__(self) -> Server:
         self.start()
