@@ -162,7 +162,11 @@ class Supervisor:
     def _watch_workers(self) -> None:
         """Judged before anything is written: whoever stands still may hold the lock that a write would wait for."""
         now = time.monotonic()
-        seen = Worker.objects.filter(name=self.cluster).values_list("progress_at", flat=True).first()
+        try:
+            seen = Worker.objects.filter(name=self.cluster).values_list("progress_at", flat=True).first()
+        except DatabaseError:  # nor could the workers get anything done
+            self.asked = None
+            raise
         if seen != self.progress:
             self.progress, self.asked = seen, None
         idle = 0.0 if self.asked is None else now - self.asked

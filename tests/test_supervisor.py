@@ -8,10 +8,14 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import requests
+from django.db import OperationalError, connection
 
+from messaging import wakeup
+from smsdash import supervisor
 from tests.server import Server, alive, until
 
 pytestmark = [pytest.mark.server, pytest.mark.once]
@@ -66,6 +70,30 @@ def test_a_cluster_that_stands_still_is_started_again(server: Server) -> None:
     until("new workers", lambda: server.workers()[:1] not in ([], family[:1]))
     until("them to work", server.ready)
     assert not [pid for pid in family if alive(pid)]
+
+
+def test_a_database_that_was_away_is_not_held_against_the_workers(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, restarts = [1_000.0], []
+    monkeypatch.setattr(supervisor, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(wakeup, "beat", lambda: None)
+    judge = supervisor.Supervisor()
+    monkeypatch.setattr(judge, "_restart_workers", restarts.append)
+
+    def look(later: float) -> None:
+        now[0] += later
+        judge._watch_workers()
+
+    look(0)
+    with connection.execute_wrapper(away), pytest.raises(OperationalError):
+        look(1)
+    look(10 * supervisor.STALLED)
+    assert restarts == []
+    look(supervisor.STALLED + 1)
+    assert restarts == [supervisor.STALLED + 1]
+
+
+def away(*arguments: object) -> None:
+    raise OperationalError("The server closed the connection.")
 
 
 def test_work_goes_on_after_idle_processes_were_killed(server: Server) -> None:
