@@ -122,7 +122,7 @@ class Server:
 
     def faults(self) -> list[str]:
         """What the log tells of exceptions, without the connections that the sandbox breaks off on purpose."""
-        traces = re.split(r"^Traceback .*\n", self.log_file.read_text(), flags=re.M)[1:]
+        traces = re.split(r"^.*Traceback \(most.*\n", self.log_file.read_text(), flags=re.M)[1:]
         ends = [(re.search(r"^\S.*", trace, re.M), trace) for trace in traces]
         return [trace[:4000] for end, trace in ends if end is None or not BROKEN_OFF.match(end[0])]
 
