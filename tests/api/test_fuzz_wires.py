@@ -88,7 +88,7 @@ def in_shape(path: str, status: int, body: Any) -> bool:
     return (status == 200 and "results" in body) or (status < 500 and {"success", "error", "code"} == set(body))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     method=st.sampled_from(["POST", "POST", "POST", "GET", "PUT", "DELETE", "OPTIONS"]),
     path=st.sampled_from(PATHS),

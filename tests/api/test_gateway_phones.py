@@ -113,7 +113,7 @@ def test_what_cannot_send_is_refused_with_a_sentence() -> None:
     (first, second), (third, _fourth) = phones(mine), phones(foreign)
     Device.objects.filter(pk=second.pk).update(enabled=False)
     cases: list[tuple[ApiKey, Devices, type[errors.ProviderError], str]] = [
-        (key(), named(999), errors.NotFound, "no device with the ID 999"),
+        (key(), named(999999999999), errors.NotFound, "no device with the ID 999999999999"),
         (key(), named("Mine-a"), errors.NotFound, "no device with the ID Mine-a"),
         (key(mine, accounts=[mine]), named(third.pk), errors.NotFound, "no device"),
         (key(), named(first.pk, third.pk), errors.InvalidRequest, "different accounts"),
@@ -169,7 +169,7 @@ def test_what_the_console_refuses_is_refused() -> None:
         (first, 1, "hello", errors.Rejected, "digits"),
         (first, 7, "*100#", errors.NotFound, "no SIM in slot 7"),
         (second, 0, "*100#", errors.Rejected, "switched off"),
-        (Device(pk=999), 0, "*100#", errors.NotFound, "no device with the ID 999"),
+        (Device(pk=999999999999), 0, "*100#", errors.NotFound, "no device with the ID 999999999999"),
     ]
     for device, sim, code, kind, words in cases:
         with pytest.raises(kind, match=words):

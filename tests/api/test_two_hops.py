@@ -156,7 +156,7 @@ def test_messages_go_over_the_wire_and_back(kind: str, live_server: LiveServer) 
         (told,) = adapter.call(ReadMessages(id=one.provider_id))
         assert (told.number, told.text, told.status) == (NUMBERS[0], rows[0].text, Status.QUEUED)
         with pytest.raises(errors.NotFound):
-            adapter.call(ReadMessages(id="999999"))
+            adapter.call(ReadMessages(id="999999999999"))
 
 
 @pytest.mark.once

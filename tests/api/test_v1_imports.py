@@ -51,7 +51,7 @@ def test_a_csv_is_imported_seen_and_undone(main: ProviderAccount) -> None:
     [
         ("", "", "text/csv", 422),
         ("name\nAnn\n", "", "text/csv", 422),
-        (CSV, "list_id=999", "text/csv", 404),
+        (CSV, "list_id=999999999999", "text/csv", 404),
         (CSV, "region=XX", "text/csv", 422),
         (CSV, "delimiter=a", "text/csv", 422),
         (CSV, "duplicates=both", "text/csv", 422),

@@ -95,8 +95,8 @@ def test_it_is_begun_once(main: ProviderAccount) -> None:
     [
         ({}, {"action": "cancel"}, 422),
         ({}, {"action": "cancel", "filters": {"state": "queued"}}, 422),
-        ({}, {"action": "cancel", "filters": {"device_id": "999"}}, 422),
-        ({}, {"action": "resend", "filters": {}, "account_id": "999"}, 404),
+        ({}, {"action": "cancel", "filters": {"device_id": "999999999999"}}, 422),
+        ({}, {"action": "resend", "filters": {}, "account_id": "999999999999"}, 404),
         ({"credits": 5}, {"action": "resend", "filters": {}}, 422),
         ({"scopes": ["read"]}, {"action": "cancel", "filters": {}}, 403),
     ],
@@ -144,7 +144,7 @@ def test_people_of_a_filter_are_changed_and_the_key_is_named(main: ProviderAccou
     [
         ({"action": "remove", "filters": {}}, 422),
         ({"action": "add", "filters": {}}, 422),
-        ({"action": "add", "filters": {}, "to_list_id": "999"}, 404),
+        ({"action": "add", "filters": {}, "to_list_id": "999999999999"}, 404),
         ({"action": "opt_in", "filters": {}}, 422),
         ({"action": "delete", "filters": {"status": "unsubscribed"}}, 422),
         ({"action": "restore", "filters": {}}, 422),

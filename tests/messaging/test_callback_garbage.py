@@ -28,7 +28,10 @@ REFUSED = {400, 401, 404, 405, 413}
 KINDS = ("application/json", "application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "")
 
 many = settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=120,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 header = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\x00"), max_size=80)
 leaf = (

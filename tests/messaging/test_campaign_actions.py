@@ -128,4 +128,4 @@ def test_looking_and_renaming_take_permissions(main: ProviderAccount) -> None:
     viewer = signed_in(person("viewer", VIEW))
     assert viewer.get(URL).status_code == viewer.get(at(one)).status_code == 200
     assert viewer.post(f"{at(one)}rename/", {"name": "x"}).status_code == 403
-    assert viewer.get(f"{URL}999999/").status_code == 404
+    assert viewer.get(f"{URL}999999999999/").status_code == 404

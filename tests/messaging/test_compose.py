@@ -139,7 +139,7 @@ REFUSED = {
     "long sender": ({"sender": "S" * 21}, "at most 20 characters"),
     "NUL in sender": ({"sender": "S\x00"}, "Null characters are not allowed."),
     "no account": ({"account": None}, "Choose the account to send through."),
-    "unknown account": ({"account": "999"}, "This account is gone or switched off."),
+    "unknown account": ({"account": "999999999999"}, "This account is gone or switched off."),
     "account in words": ({"account": "abc"}, "This account is gone or switched off."),
     "account with NUL": ({"account": "1\x00"}, "This account is gone or switched off."),
     "huge account": ({"account": "9" * 30}, "This account is gone or switched off."),
@@ -292,7 +292,7 @@ def test_five_thousand_numbers_are_read_while_a_person_waits(
     start = time.process_time()
     with django_assert_num_queries(4):  # session, user, account, opt-outs
         fragment = client.post(CHECK, {"numbers": numbers, "account": main.pk}).text
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 5  # 0.2 s on an idle core
     assert "not a number" in fragment or "5,000 recipients" in fragment
 
 

@@ -104,7 +104,9 @@ def test_reports_in_any_order_end_in_the_same_state(order: tuple[Status, ...]) -
     assert row.status == Status.DELIVERED
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(list(ledger.FROM))), max_size=25))
 def test_counts_always_balance(steps: list[tuple[int, Status]]) -> None:
     rows = [message() for _ in range(4)]

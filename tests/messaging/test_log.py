@@ -243,8 +243,8 @@ def test_values_that_mean_nothing_are_left_out(main: ProviderAccount, query: str
 
 @pytest.mark.parametrize(
     "query",
-    ["account=999", "campaign=999", "account=9223372036854775807", "before=1", "number=nobody%F0%9F%8E%89",
-     "number=%F4%8F%BF%BF", "q=nowhere", "q=%FF%FE",
+    ["account=999999999999", "campaign=999999999999", "account=9223372036854775807", "before=1",
+     "number=nobody%F0%9F%8E%89", "number=%F4%8F%BF%BF", "q=nowhere", "q=%FF%FE",
      "number=" + "9" * 300, "q=" + "x" * 5000, "from=2999-01-01", "before=1&q=x"],
 )  # fmt: skip
 def test_filters_that_match_nothing_show_the_empty_state(main: ProviderAccount, query: str) -> None:
@@ -279,7 +279,7 @@ def test_tabs_show_the_kept_counts_of_everything_an_account_or_a_campaign(main: 
     assert tabs("") == {"": 9, "queued": 0, "sent": 2, "delivered": 0, "failed": 3, "received": 4}
     assert tabs(f"account={main.pk}") == {"": 5, "queued": 0, "sent": 2, "delivered": 0, "failed": 3}
     assert tabs(f"campaign={campaign.pk}")[""] == 3
-    assert tabs("account=999")[""] == 0
+    assert tabs("account=999999999999")[""] == 0
 
 
 @pytest.mark.parametrize("query", ["q=x", "number=372", "period=today", "from=2026-01-01", "account=1&campaign=1"])

@@ -131,7 +131,7 @@ def test_a_million_texts_are_rendered_in_seconds() -> None:
     start = time.process_time()
     for _ in range(100_000):
         text.render(ADA)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5  # 0.1 s on an idle core
 
 
 def test_a_text_is_made_ready_once() -> None:

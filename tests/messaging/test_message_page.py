@@ -171,7 +171,7 @@ def test_an_exchange_without_an_answer_says_why(main: ProviderAccount) -> None:
 
 
 def test_an_exchange_that_is_not_kept_any_more_is_told(main: ProviderAccount) -> None:
-    said = page(message(main, status="sent", exchange=999))
+    said = page(message(main, status="sent", exchange=999999999999))
     assert "What was said is not kept any more." in said and "Exchanges with the provider" not in said
 
 
@@ -329,7 +329,7 @@ def test_only_who_may_change_messages_is_offered_to_cancel(main: ProviderAccount
     assert "Cancel" not in said and "Write to this number" not in said
 
 
-@pytest.mark.parametrize("pk", ["999", "0", "9223372036854775808", "9" * 40])
+@pytest.mark.parametrize("pk", ["999999999999", "0", "9223372036854775808", "9" * 40])
 def test_a_message_that_is_not_there_is_not_found(pk: str) -> None:
     assert signed_in().get(f"/messages/{pk}/").status_code == 404
 

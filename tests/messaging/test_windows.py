@@ -119,7 +119,7 @@ def test_it_is_quick_for_many_numbers_and_asks_no_database(django_assert_num_que
     start = time.process_time()
     with django_assert_num_queries(0):
         assert len(windows.earliest(account(DAY), by_recipient(), numbers, MONDAY)) == len(numbers)
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5  # 0.1 s on an idle core
 
 
 # --- Closed, and never open --------------------------------------------------------------------------
