@@ -45,6 +45,7 @@ BENCHES = (
     Bench("pace", ("10/second", "20"), None, ("0.97", "0.97"), "use"),
     Bench("pace", ("100/second", "10"), None, ("0.97", "0.97"), "use"),
     Bench("pace", ("100/minute", "120"), None, ("0.97", "0.97"), "use"),
+    Bench("hosts", ("10/second", "20"), None, ("0.97", "0.97"), "use"),
     Bench("wake", ("5",), None, ("< 0.3 s", "< 0.3 s"), "median"),
     Bench("log", ("1000000", "PAIRS"), 0, ("≤ 2", "≤ 2"), "worst"),
     Bench("expand", ("1000000", "PAIRS"), 0, ("0.9", "0.9")),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import statistics
 import sys
 import threading
@@ -27,7 +26,7 @@ from messaging import campaigns  # noqa: E402
 from messaging.models import Message, Posted  # noqa: E402
 from providers.models import ProviderAccount  # noqa: E402
 from providers.types import Status  # noqa: E402
-from tests.server import Server, until  # noqa: E402
+from tests.server import Server, free_port, until  # noqa: E402
 
 BURST = 20  # posts at once
 LOOK = 0.3  # seconds between two looks at the log
@@ -85,10 +84,7 @@ def looking(server: Server, taken: list[float]) -> Iterator[None]:
 
 
 def run(messages: int, pairs: int, rate: int) -> dict[str, object]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    with send.provider() as url, Server({**os.environ, "PORT": port, "SMSDASH_DEMO": "0"}) as server:
+    with send.provider() as url, Server({**os.environ, "PORT": str(free_port()), "SMSDASH_DEMO": "0"}) as server:
         server.log_in()
         account = send.make_account(url, ["1000000/second"])
         sending(account, messages)

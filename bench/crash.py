@@ -13,7 +13,6 @@ import json
 import os
 import random
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -25,7 +24,7 @@ from typing import Any
 
 from providers import registry
 from tests import feeding, judge, postgres
-from tests.server import Server, alive, until
+from tests.server import Server, alive, free_port, until
 
 PAUSE = 18.0  # seconds that a stopped worker stands still; its lease has 15
 ASKED = 300.0  # seconds that the carrier is asked for what is uncertain, where it can be
@@ -162,12 +161,9 @@ def account(carrier: Server, kind: str) -> dict[str, Any]:
 
 
 def environment(base: Path, name: str, database_url: str = "") -> dict[str, str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     ours = ("SMSDASH_", "DATABASE_")
     known = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
-    known |= {"SMSDASH_DATA_DIR": str(base / name), "PORT": str(port), "SMSDASH_STALLED_AFTER": "30"}
+    known |= {"SMSDASH_DATA_DIR": str(base / name), "PORT": str(free_port()), "SMSDASH_STALLED_AFTER": "30"}
     return known | ({"DATABASE_URL": database_url} if database_url else {})
 
 

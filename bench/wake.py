@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
 import sys
 import time
 from datetime import datetime
 
-from tests.server import Server, until
+from tests.server import Server, free_port, until
 
 ASK = """
 SELECT c.created_at, e.at FROM messaging_campaign c JOIN messaging_message m ON m.campaign_id = c.id
@@ -23,10 +22,7 @@ REST = 2.5  # seconds between two messages, until the workers are idle again
 
 
 def run(times: int) -> dict[str, object]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with Server({**os.environ, "PORT": str(port), "SMSDASH_DEMO": "1", "SMSDASH_WORKERS": "2"}) as server:
+    with Server({**os.environ, "PORT": str(free_port()), "SMSDASH_DEMO": "1", "SMSDASH_WORKERS": "2"}) as server:
         server.log_in()
         account = server.query("SELECT id FROM providers_provideraccount WHERE kind = 'smsprovider'")[0][0]
         taken = [seconds(server, account, n) for n in range(times + 1)][1:]  # the first request warms the web up

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 
 from smsdash import supervisor
+from tests.server import free_port
 
 NOTHING = "/callbacks/nothing"  # by the short way, as programs are answered
 LONG_WAY = "/nothing"  # through all middleware, as pages are
@@ -23,9 +24,7 @@ JSON = {"content-type": "application/json"}
 @contextlib.contextmanager
 def server() -> Iterator[int]:
     """The port of a web server of its own, on the database of the settings."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     command = [*supervisor._gunicorn(), "--max-requests", "0"]  # a new process would close connections
     command[command.index("--bind") + 1] = f"127.0.0.1:{port}"
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "bench.web_settings"}

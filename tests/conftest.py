@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import uuid
@@ -28,6 +27,7 @@ from messaging import wakeup
 from providers.models import ProviderAccount
 from tests import network
 from tests.base import account
+from tests.server import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PREPARE = """
@@ -52,9 +52,11 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
-# On a busy machine an example may take long; how long is no matter of these tests.
-hypothesis.settings.register_profile("smsdash", deadline=None, max_examples=50)
-hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_000)
+# How long an example takes on a busy machine is no matter of these tests. Each run tries the same ones: new ones are
+# looked for with --hypothesis-profile=thorough.
+AT_LEISURE = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("smsdash", **AT_LEISURE, max_examples=50, derandomize=True)
+hypothesis.settings.register_profile("thorough", **AT_LEISURE, max_examples=2_000)
 hypothesis.settings.load_profile("smsdash")
 
 
@@ -237,12 +239,6 @@ def django_db_keepdb(request: pytest.FixtureRequest) -> bool:
 # --- Real processes -----------------------------------------------------------------------------------------
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _common_environment() -> dict[str, str]:
     known = {"PATH", "HOME", "LANG", "TMPDIR"}
     return {name: value for name, value in os.environ.items() if name in known or name.startswith("PIP_")}
@@ -263,7 +259,7 @@ def new_installation(
             environment = {
                 **_common_environment(),
                 "SMSDASH_DATA_DIR": str(tmp_path_factory.mktemp("installation")),
-                "PORT": str(_free_port()),
+                "PORT": str(free_port()),
                 "PYTHONUNBUFFERED": "1",
             }
             if request.config.getoption("postgres"):

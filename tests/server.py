@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -33,6 +35,24 @@ def until(what: str, check: Callable[[], T], seconds: float = 90.0, pause: float
             return value
         assert time.monotonic() < end, f"Waited {seconds} s in vain: {what}. Last: {value!r}"
         time.sleep(pause)
+
+
+_reserved: list[socket.socket] = []
+
+
+def free_port() -> int:
+    """One that stays free for this process: for other runs a name stands for it, and no connection gets it by chance
+    for its other end. So a server may start on it later, stop, and come back."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(first // 2, first)
+        name = socket.socket(socket.AF_UNIX)
+        with socket.socket() as probe, suppress(OSError):
+            name.bind(f"\0smsdash-test-port-{port}")
+            probe.bind(("127.0.0.1", port))
+            _reserved.append(name)
+            return port
+        name.close()
 
 
 class Server:

@@ -170,7 +170,9 @@ def act(name: str, of: ContactList, ids: list[int]) -> None:
     todo[name]()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 1), st.lists(st.integers(0, 5), max_size=6)), max_size=14)
 )

@@ -82,4 +82,4 @@ def test_it_is_quick_for_many_numbers() -> None:
     start = time.process_time()
     for number in numbers:
         zones_of(number)
-    assert time.process_time() - start < 1.5
+    assert time.process_time() - start < 5  # 0.1 s on an idle core

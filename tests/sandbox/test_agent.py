@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import socket
 from datetime import timedelta
 
 import pytest
@@ -18,6 +17,7 @@ from providers.types import Event, Feature, Inbound, Report, Request, SendUssd, 
 from sandbox import agent
 from sandbox.models import Message
 from sandbox.sending import received
+from tests.server import free_port
 
 from .base import adapter, carrier, ids, to
 
@@ -204,9 +204,7 @@ def test_a_dead_callback_holds_nobody_up(
 
 def nobody() -> str:
     """An address on this machine where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}/hook"
+    return f"http://127.0.0.1:{free_port()}/hook"
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,10 @@ NASTY = [
 ]  # fmt: skip
 values = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(NASTY), max_size=6)
 thrown = settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
