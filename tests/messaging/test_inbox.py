@@ -398,14 +398,14 @@ def test_snoozing_puts_it_aside_until_a_time(case: str, main: ProviderAccount, c
         said = act(client, "snooze", **values)
         found = conversation()
         page = client.get(said["Location"]).text
-    if not until.startswith("20"):
-        assert found.snoozed_until is None and until in page
-        return
-    assert found.snoozed_until == datetime.fromisoformat(f"{until}+02:00")
-    assert "is out of sight until" in page and until[-5:] in page
-    assert "End the snooze" in (page := text_of(client, at())) and ">Close<" in page.replace("</svg>", ">")
-    act(client, "reopen")
-    assert conversation().snoozed_until is None and "End the snooze" not in text_of(client, at())
+        if not until.startswith("20"):
+            assert found.snoozed_until is None and until in page
+            return
+        assert found.snoozed_until == datetime.fromisoformat(f"{until}+02:00")
+        assert "is out of sight until" in page and until[-5:] in page
+        assert "End the snooze" in (page := text_of(client, at())) and ">Close<" in page.replace("</svg>", ">")
+        act(client, "reopen")
+        assert conversation().snoozed_until is None and "End the snooze" not in text_of(client, at())
 
 
 def test_this_evening_is_offered_while_it_is_to_come() -> None:
