@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterable
 from urllib.parse import urlencode
 
@@ -15,7 +14,6 @@ from .types import Reply, Request
 
 TIMEOUT = (3.05, 20.0)  # seconds: to connect, between bytes of the answer
 LONGEST = 25.0  # seconds of one exchange, however the answer trickles
-IDLE = 1.5  # seconds; a connection idle for longer may be closing under us, and then nobody knows what was taken
 REPLY_LIMIT = 16 * 1024 * 1024  # bytes of an answer that we are willing to read
 
 Transport = Callable[[Request], Reply]
@@ -42,15 +40,12 @@ class HttpTransport:
         adapter = watchdog.Adapter(pool_maxsize=pool, max_retries=0)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
-        self.last_used = 0.0
 
     def __call__(self, request: Request) -> Reply:
         """Raises Unreachable when nothing can have left, Uncertain when something may have.
 
         WrongAddress and KeyRefused: the base URL or the credentials cannot even be written as a request.
         """
-        if time.monotonic() - self.last_used > IDLE:
-            self.session.close()
         try:
             return self._exchange(request)
         except _BAD_URL as error:
@@ -69,8 +64,6 @@ class HttpTransport:
             raise errors.Uncertain(f"The answer had no end after {LONGEST:.0f} seconds.") from error
         except requests.RequestException as error:
             raise errors.Uncertain("The answer broke off before its end.") from error
-        finally:
-            self.last_used = time.monotonic()
 
     def _exchange(self, request: Request) -> Reply:
         with (

@@ -1,6 +1,10 @@
-"""Exchanges with an end: time-outs bound the wait for the next byte, and an answer may trickle in for ever.
+"""Kept connections on which no request is left hanging.
 
-One thread looks after all exchanges of a process, and cuts the connections of those that take too long.
+Exchanges with an end: time-outs bound the wait for the next byte, and an answer may trickle in for ever. One thread
+looks after all exchanges of a process, and cuts the connections of those that take too long.
+
+And none begins on a connection that nobody used for a while: the other side may be closing it, and then nobody knows
+what it took. Of many kept connections a few serve most requests, so each has a clock of its own.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 PULSE = 0.5  # seconds between two looks
+IDLE = 1.5  # seconds without use after which a connection is closed; servers give them two at least
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +91,8 @@ def _look() -> None:
 
 
 class Watched(HTTPConnection):
+    put_back = 0.0  # by time.monotonic, into the pool
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         watch = _watches.get(threading.get_ident())
         if watch:
@@ -99,11 +106,26 @@ class _WatchedTLS(Watched, HTTPSConnection):
     pass
 
 
-class _Pool(HTTPConnectionPool):
+class _Fresh(HTTPConnectionPool):
+    """A closed connection is opened anew by its next request."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)
+        if isinstance(connection, Watched) and time.monotonic() - connection.put_back > IDLE:
+            connection.close()
+        return connection
+
+    def _put_conn(self, conn: Any) -> None:
+        if isinstance(conn, Watched):
+            conn.put_back = time.monotonic()
+        super()._put_conn(conn)
+
+
+class _Pool(_Fresh):
     ConnectionCls = Watched
 
 
-class _PoolTLS(HTTPSConnectionPool):
+class _PoolTLS(_Fresh, HTTPSConnectionPool):
     ConnectionCls = _WatchedTLS
 
 

@@ -204,6 +204,7 @@ class Supervisor:
 def _gunicorn() -> list[str]:
     return [
         sys.executable, "-m", "gunicorn", "smsdash.wsgi", "--bind", f"{settings.HOST}:{settings.PORT}",
-        "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--preload", "--graceful-timeout", "30",
-        "--timeout", "60", "--max-requests", "20000", "--max-requests-jitter", "2000", "--log-level", "warning",
+        "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--preload", "--keep-alive", "5",
+        "--graceful-timeout", "30", "--timeout", "60", "--max-requests", "20000", "--max-requests-jitter", "2000",
+        "--log-level", "warning",
     ]  # fmt: skip

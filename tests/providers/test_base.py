@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 
-from providers import errors, redaction
+from providers import errors, redaction, watchdog
 from providers import transport as http
 from providers.adapters.customersms import Adapter as CustomerSms
 from providers.base import HttpTransport, basic_auth, matched, retry_after
@@ -160,13 +160,15 @@ def test_it_stops_reading_an_endless_answer(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_it_opens_a_new_connection_after_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "IDLE", -1.0)
+    monkeypatch.setattr(watchdog, "IDLE", -1.0)
     with server(answer_once, answering(OK)) as url:
         transport = HttpTransport(url)
         assert transport(POST).status == transport(POST).status == 200
 
 
-def test_it_keeps_a_connection_that_is_in_use() -> None:
+def test_it_keeps_a_connection_that_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "IDLE", 60.0)
+
     def twice(connection: socket.socket) -> None:
         answering(OK)(connection)
         answering(OK)(connection)
@@ -174,6 +176,21 @@ def test_it_keeps_a_connection_that_is_in_use() -> None:
     with server(twice) as url:
         transport = HttpTransport(url)
         assert transport(POST).status == transport(POST).status == 200
+
+
+def test_each_connection_has_its_own_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that waits below the others in the pool is not fresh because they are."""
+    monkeypatch.setattr(watchdog, "IDLE", 60.0)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        pool = watchdog._Pool(*listening.getsockname(), maxsize=2)
+        both = [pool._get_conn(), pool._get_conn()]
+        for connection in both:
+            connection.connect()
+            pool._put_conn(connection)
+        both[0].put_back -= 61
+        again = {pool._get_conn(), pool._get_conn()}
+        assert again == set(both) and [connection.sock is None for connection in both] == [True, False]
+        both[1].close()
 
 
 @pytest.mark.parametrize("url", ["customersms.pro", "ftp://customersms.pro", "http://", "http://[", "http://a b/"])
