@@ -55,7 +55,7 @@ def run(text: str, seconds: float) -> dict[str, object]:
     return {
         "bench": "hosts",
         "database": "postgresql" if two else "sqlite",
-        "case": f"use of {text} by {len(hosts)} hosts, the least of {ACCOUNTS} accounts",
+        "case": f"use of {text} by {len(hosts)} host{'s' * two}, the least of {ACCOUNTS} accounts",
         "use": round(min(used), 3),
         "most_in_a_window": max(most_in_any(rate.seconds, times) for times in seen),
     }
