@@ -11,8 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -185,6 +185,20 @@ class Server:
         done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+
+@contextmanager
+def interrupted(
+    new_installation: Callable[[], dict[str, str]], interrupt: Callable[[Server], bool], **environment: str
+) -> Iterator[Server]:
+    """A server on which ``interrupt`` killed the workers in the middle of something. It says whether it was in time:
+    while a machine stands still the work may come to its end, and then it is begun once more elsewhere."""
+    for _ in range(5):
+        with Server(new_installation(), **environment) as server:
+            if interrupt(server):
+                yield server
+                return
+    raise AssertionError("The work was over each time before the workers could be killed.")
 
 
 def _children(parent: int) -> list[int]:

@@ -18,7 +18,7 @@ from tests.server import Server, until
 
 pytestmark = [pytest.mark.server, pytest.mark.machines]
 
-MANY = 240
+MANY = 320
 RATE = 4  # requests a second
 BURST = 1  # requests that may come before their time, as providers/pacing.py says
 SEEN = 30  # requests of each account while both send

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -18,7 +19,7 @@ from messaging.campaigns import Draft
 from messaging.models import Campaign, Message, Route, RouteMember, Tally
 from providers.models import ProviderAccount
 from providers.types import Status
-from tests.server import Server, until
+from tests.server import Server, interrupted, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -228,20 +229,27 @@ def test_texts_that_one_account_cannot_carry_take_another(monkeypatch: pytest.Mo
 MANY = 80_000
 
 
+ROWS = "SELECT COUNT(*) FROM messaging_message"
+
+
+def interrupt(server: Server) -> bool:
+    server.manage("add_account", "Main", "--kind", "smsprovider", "--base-url", "http://127.0.0.1:9/v1",
+                  "--credential", "api_key=key-1234567890")  # fmt: skip
+    with ThreadPoolExecutor() as pool:
+        made = pool.submit(server.manage, "shell", "-c", _MAKE)
+        until("some rows to be there", lambda: server.query(ROWS)[0][0], pause=0.01)
+        server.kill_workers()
+        there = server.query(ROWS)[0][0]
+        made.result()
+    return int(there) < MANY
+
+
 @pytest.mark.server
-def test_an_expansion_goes_on_after_its_worker_was_killed(installation: dict[str, str]) -> None:
-    with Server(installation, SMSDASH_UNDO_SECONDS="3600", SMSDASH_WORKERS="1", SMSDASH_DEMO="0") as server:
-        server.manage("add_account", "Main", "--kind", "smsprovider", "--base-url", "http://127.0.0.1:9/v1",
-                      "--credential", "api_key=key-1234567890")  # fmt: skip
-        rows = "SELECT COUNT(*) FROM messaging_message"
-        with ThreadPoolExecutor() as pool:
-            made = pool.submit(server.manage, "shell", "-c", _MAKE)
-            until("some rows to be there", lambda: server.query(rows)[0][0], pause=0.01)
-            server.kill_workers()
-            made.result()
-        assert 0 < server.query(rows)[0][0] < MANY
+def test_an_expansion_goes_on_after_its_worker_was_killed(new_installation: Callable[[], dict[str, str]]) -> None:
+    environment = {"SMSDASH_UNDO_SECONDS": "3600", "SMSDASH_WORKERS": "1", "SMSDASH_DEMO": "0"}
+    with interrupted(new_installation, interrupt, **environment) as server:
         until("all to be there", lambda: server.query("SELECT complete FROM messaging_campaign")[0][0])
-        assert server.query(f"{rows} WHERE status = '{Status.SCHEDULED}'") == [(MANY,)]
+        assert server.query(f"{ROWS} WHERE status = '{Status.SCHEDULED}'") == [(MANY,)]
         assert server.query("SELECT COUNT(DISTINCT number) FROM messaging_message") == [(MANY,)]
         kept = "SELECT SUM(n) FROM messaging_tally WHERE account_id = 0 AND status = 'scheduled'"
         assert [(int(n),) for (n,) in server.query(kept)] == [(MANY,)]
