@@ -53,8 +53,9 @@ CHROMIUM_ARGUMENTS = [
 
 
 # How long an example takes on a busy machine is no matter of these tests. Each run tries the same ones: new ones are
-# looked for with --hypothesis-profile=thorough.
-AT_LEISURE = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+# looked for with --hypothesis-profile=thorough. What fixtures keep from one example to the next is each test's matter.
+CHECKS = [hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture]
+AT_LEISURE = {"deadline": None, "suppress_health_check": CHECKS}
 hypothesis.settings.register_profile("smsdash", **AT_LEISURE, max_examples=50, derandomize=True)
 hypothesis.settings.register_profile("thorough", **AT_LEISURE, max_examples=2_000)
 hypothesis.settings.load_profile("smsdash")

@@ -124,7 +124,6 @@ def refused(web: Server) -> int:
 
 def test_together_they_keep_each_accounts_pace(ended: Ended) -> None:
     """Requests that the machine held up may arrive with the next ones; who passes the rate is refused each second."""
-    assert ended.admitted >= SEEN * len(ACCOUNTS)
     assert ended.over <= ended.admitted / (2 * RATE)
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote_plus, urlencode
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from messaging.models import Campaign, Message
@@ -88,7 +88,7 @@ def in_shape(path: str, status: int, body: Any) -> bool:
     return (status == 200 and "results" in body) or (status < 500 and {"success", "error", "code"} == set(body))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(
     method=st.sampled_from(["POST", "POST", "POST", "GET", "PUT", "DELETE", "OPTIONS"]),
     path=st.sampled_from(PATHS),

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contacts import consent, optout
@@ -170,9 +170,7 @@ def act(name: str, of: ContactList, ids: list[int]) -> None:
     todo[name]()
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 1), st.lists(st.integers(0, 5), max_size=6)), max_size=14)
 )

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messaging import posted
@@ -27,12 +27,7 @@ SECRET = "secret-1234"
 REFUSED = {400, 401, 404, 405, 413}
 KINDS = ("application/json", "application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x", "")
 
-many = settings(
-    max_examples=120,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+many = settings(max_examples=120)
 header = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\x00"), max_size=80)
 leaf = (
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(max_size=12)

@@ -188,7 +188,7 @@ def test_it_balances_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "SMSDASH_UNDO_SECONDS", 0)
     monkeypatch.setattr(config, "SMSDASH_STOP_AFTER_FAILURES", 4)
 
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, suppress_health_check=list(HealthCheck))
     @given(st.lists(STEPS, max_size=25), st.booleans(), st.booleans(), st.integers(0, 8))
     def run(steps: list[tuple[str, int]], merges: bool, approval: bool, slices: int) -> None:
         config.SMSDASH_APPROVAL_ABOVE = 1 if approval else 0

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messaging import ledger
@@ -104,9 +104,7 @@ def test_reports_in_any_order_end_in_the_same_state(order: tuple[Status, ...]) -
     assert row.status == Status.DELIVERED
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(list(ledger.FROM))), max_size=25))
 def test_counts_always_balance(steps: list[tuple[int, Status]]) -> None:
     rows = [message() for _ in range(4)]

@@ -442,7 +442,6 @@ def test_any_order_of_steps_keeps_the_promise(monkeypatch: pytest.MonkeyPatch) -
         settings=settings(
             max_examples=settings.default.max_examples // 4,
             stateful_step_count=30,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from providers import hours
@@ -179,7 +179,6 @@ def test_what_is_written_reads_as_the_same_hours(these: Hours) -> None:
     assert parse(str(these)) == these
 
 
-@settings(deadline=None)
 @given(HOURS, MOMENTS | NEAR_CHANGES, ZONES)
 def test_it_opens_at_the_first_open_moment(these: Hours, moment: datetime, zone: ZoneInfo) -> None:
     opens = these.opening(moment, zone)
@@ -192,7 +191,6 @@ def test_it_opens_at_the_first_open_moment(these: Hours, moment: datetime, zone:
         assert not is_open(these, moment, zone) and not is_open(these, opens - timedelta(microseconds=1), zone)
 
 
-@settings(deadline=None)
 @given(HOURS, MOMENTS | NEAR_CHANGES, ZONES)
 def test_it_stays_open_until_it_closes(these: Hours, moment: datetime, zone: ZoneInfo) -> None:
     opens = these.opening(moment, zone)

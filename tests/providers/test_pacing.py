@@ -105,7 +105,7 @@ def test_a_log_stays_short_however_much_is_sent() -> None:
     assert len(log.text()) < 2_000
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_the_provider_never_sees_too_many_however_late_requests_arrive(data: st.DataObject) -> None:
     """The network takes the first request 5 ms, the others up to 400 ms, and each answer 5 ms."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers import errors, registry, web
@@ -202,12 +202,7 @@ NASTY = [
     "http://[", "\ud800", [], {}, [[]], ["+11234567890", None], {"a": 1}, "Received", "x" * 2000, KEY,
 ]  # fmt: skip
 values = st.dictionaries(st.sampled_from(NAMES), st.sampled_from(NASTY), max_size=6)
-thrown = settings(
-    max_examples=150,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+thrown = settings(max_examples=150)
 
 
 def throw(kind: str, method: str, path: str, body: bytes, content_type: str, query: str = "") -> None:
