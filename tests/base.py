@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.utils import timezone
 
 from providers.models import ProviderAccount
 
@@ -35,6 +37,7 @@ def signed_in(user: User | None = None) -> Client:
 
 def account(name: str = "Main", kind: str = "smsprovider", **values: Any) -> ProviderAccount:
     """An account whose every secret is ``secret-1234``, at an address where nobody listens."""
+    values = dated(values)
     row = ProviderAccount(name=name, kind=kind)
     row.base_url = values.pop("base_url", f"http://127.0.0.1:9{row.kind_class.base_url_ends}")
     row.set_credentials(
@@ -45,3 +48,12 @@ def account(name: str = "Main", kind: str = "smsprovider", **values: Any) -> Pro
     row.full_clean()
     row.save()
     return row
+
+
+def dated(values: dict[str, Any]) -> dict[str, Any]:
+    """The values, each span of time among them as the moment that far from now.
+
+    What a test is given is made long before it runs: a moment would be an old one by then, of yesterday perhaps.
+    """
+    now = timezone.now()
+    return {name: now + value if isinstance(value, timedelta) else value for name, value in values.items()}

@@ -262,9 +262,9 @@ def test_failures_are_grouped_by_reason() -> None:
     [
         ({"paused_reason": "The key was refused."}, "The key was refused."),
         ({"enabled": False}, "Disabled"),
-        ({"credits": 3, "credits_seen_at": timezone.now()}, "Credits left: 3."),
-        ({"credits": 0, "credits_seen_at": timezone.now()}, "No credits"),
-        ({"credits_unlimited": True, "credits_seen_at": timezone.now()}, "Unlimited"),
+        ({"credits": 3, "credits_seen_at": timedelta()}, "Credits left: 3."),
+        ({"credits": 0, "credits_seen_at": timedelta()}, "No credits"),
+        ({"credits_unlimited": True, "credits_seen_at": timedelta()}, "Unlimited"),
     ],
 )
 def test_the_health_of_an_account_is_told_in_words(values: dict[str, object], words: str) -> None:

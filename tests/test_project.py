@@ -80,6 +80,30 @@ def test_functions_can_be_read_at_a_glance() -> None:
     assert long == []
 
 
+def test_nothing_reads_the_clock_while_it_is_imported() -> None:
+    """A server is imported days before, a test many minutes before its line runs: midnight may come between."""
+    clock = re.compile(r"\b(now|today|localdate|localtime|time\.time)$")
+    early = [
+        f"{name(path)}:{call.lineno}"
+        for path in repository(".py")
+        for call in _calls_of_an_import(ast.parse(path.read_text()))
+        if clock.search(ast.unparse(call.func))
+    ]
+    assert early == []
+
+
+def _calls_of_an_import(node: ast.AST) -> Iterator[ast.Call]:
+    """Every call outside of the bodies of functions."""
+    if isinstance(node, ast.Call):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            for part in (child.args, *child.decorator_list):
+                yield from _calls_of_an_import(part)
+        elif not isinstance(child, ast.Lambda):
+            yield from _calls_of_an_import(child)
+
+
 def test_nothing_is_left_from_the_workbench() -> None:
     """No marks of unfinished work, no paths of one machine, no conflict marks."""
     left = re.compile(

@@ -23,7 +23,7 @@ from providers import errors
 from providers.errors import KeyRefused, NoCredits, RateLimited, Unavailable
 from providers.models import ProviderAccount
 from providers.types import Rate
-from tests.base import account, person
+from tests.base import account, dated, person
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +66,7 @@ def test_a_key_is_found_by_one_query_with_all_that_a_request_needs(django_assert
         {"enabled": False},
         {"owner__is_active": False},
         {"key_hash": "0" * 64},
-        {"key_hash": "1" * 64, "previous_hash": "known", "previous_until": timezone.now() - HOUR},
+        {"key_hash": "1" * 64, "previous_hash": "known", "previous_until": -HOUR},
         {"key_hash": "2" * 64, "previous_hash": "known", "previous_until": None},
     ],
 )
@@ -77,7 +77,7 @@ def test_an_unknown_key_and_one_that_is_switched_off_are_refused_in_the_same_wor
         row.owner.save()
     else:
         values = {name: row.key_hash if value == "known" else value for name, value in change.items()}
-        ApiKey.objects.filter(pk=row.pk).update(**values)
+        ApiKey.objects.filter(pk=row.pk).update(**dated(values))
     assert refusal(key) == refusal(key, secret) == refusal("") == "Invalid or inactive API key"
 
 
@@ -94,13 +94,13 @@ def test_garbage_is_an_unknown_key(key: str) -> None:
 
 @pytest.mark.parametrize(
     ("change", "word"),
-    [({"expires_at": timezone.now() - HOUR}, "expired"), ({"revoked_at": timezone.now() - HOUR}, "revoked")],
+    [({"expires_at": -HOUR}, "expired"), ({"revoked_at": -HOUR}, "revoked")],
 )
 def test_the_holder_of_an_old_key_is_told_what_to_do_but_nobody_without_the_secret(
     change: dict[str, Any], word: str
 ) -> None:
     row, key, _secret = made()
-    ApiKey.objects.filter(pk=row.pk).update(**change)
+    ApiKey.objects.filter(pk=row.pk).update(**dated(change))
     assert word in refusal(key) and "Ask for" in refusal(key)
     assert refusal(key, "wrong") == access.REFUSED
 

@@ -17,7 +17,7 @@ from api import access, keys
 from api.models import ApiKey
 from messaging.models import Route
 from providers.errors import KeyRefused
-from tests.base import account, person, signed_in
+from tests.base import account, dated, person, signed_in
 from tests.forms import Forms
 from tests.looks import fits
 
@@ -224,14 +224,14 @@ def test_what_changes_anything_takes_a_post_and_strangers_log_in() -> None:
     [
         ({}, "Works"),
         ({"enabled": False}, "Disabled"),
-        ({"expires_at": timezone.now() - timedelta(hours=1)}, "Expired"),
+        ({"expires_at": -timedelta(hours=1)}, "Expired"),
         ({"owner": "gone"}, "Owner is inactive"),
     ],
 )
 def test_the_list_tells_the_state_of_each_key(settings: dict[str, Any], word: str) -> None:
     if "owner" in settings:
         settings = {"owner": person("gone", is_active=False)}
-    made(**settings)
+    made(**dated(settings))
     assert word in text_of(signed_in(), URL)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from api.models import Delivery, DeliveryTry, Webhook
 from providers.models import AllowedHost, Wanted
 from providers.types import Status
 from tests.api.hooks import URL, api_key, become, delivery, message, webhook
-from tests.base import account, person, signed_in
+from tests.base import account, dated, person, signed_in
 from tests.forms import Forms
 from tests.looks import fits
 
@@ -241,13 +242,13 @@ def test_the_page_is_drawn_again_only_when_something_changed() -> None:
     ("values", "word"),
     [
         ({}, "Works"),
-        ({"failures": 2, "failing_since": timezone.now()}, "Failing"),
+        ({"failures": 2, "failing_since": timedelta()}, "Failing"),
         ({"paused_reason": "It answered that it is gone (status 410).", "failures": 2}, "Paused"),
         ({"enabled": False}, "Key out of use"),
     ],
 )
 def test_the_list_tells_how_each_does(values: dict[str, Any], word: str) -> None:
-    row = webhook(name="Shop", **values)
+    row = webhook(name="Shop", **dated(values))
     client = signed_in()
     assert f"</svg>{word}</span>" in client.get(LIST).text
     page = text_of(client, f"/webhooks/{row.pk}/")

@@ -15,7 +15,7 @@ from devices.cards import attention
 from devices.models import Balance, Device, Inventory, Reading, SavedCode, Sim
 from devices.targets import Choice, places
 from providers.models import ProviderAccount
-from tests.base import account, person, signed_in
+from tests.base import account, dated, person, signed_in
 from tests.devices.base import phone
 
 pytestmark = pytest.mark.django_db
@@ -57,18 +57,18 @@ def test_it_shows_each_phone_with_its_sims(shelf: ProviderAccount) -> None:
 
 
 STANDINGS: dict[str, tuple[dict[str, Any], str]] = {
-    "silent": ({"last_seen": timezone.now() - timedelta(hours=2)}, "It went silent"),
+    "silent": ({"last_seen": -timedelta(hours=2)}, "It went silent"),
     "offline": ({"online": False}, "It is offline"),
     "switched off": ({"enabled": False}, "switched off in its app"),
-    "paused": ({"paused_at": timezone.now(), "paused_by": "bob"}, "bob paused it"),
-    "gone": ({"gone_at": timezone.now(), "enabled": False}, "no longer lists it"),
+    "paused": ({"paused_at": timedelta(), "paused_by": "bob"}, "bob paused it"),
+    "gone": ({"gone_at": timedelta(), "enabled": False}, "no longer lists it"),
 }
 
 
 @pytest.mark.parametrize("case", list(STANDINGS))
 def test_a_phone_out_of_order_says_so_in_a_sentence(case: str, shelf: ProviderAccount) -> None:
     values, words = STANDINGS[case]
-    row = phone(shelf, "7", 0, **values)
+    row = phone(shelf, "7", 0, **dated(values))
     assert words in text(signed_in())
     assert words in text(signed_in(person("bob", "devices.view_device")), f"/devices/{row.pk}/")
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from devices.models import Sim
 from devices.targets import Choice, assign, places, to_wire
 from providers.models import ProviderAccount
 from providers.types import Devices, Spread, Target
-from tests.base import account
+from tests.base import account, dated
 from tests.devices.base import phone
 
 ALL_DEVICES, ALL_SIMS = Spread.ALL_DEVICES, Spread.ALL_SIMS
@@ -118,15 +119,15 @@ def test_a_choice_means_phones_and_sims(shelf: ProviderAccount, case: str) -> No
 
 # --- What is paused, gone, or chosen -----------------------------------------------------------------
 
-OFF = {"paused_at": timezone.now()}
-GONE = {"gone_at": timezone.now(), "enabled": False}
+OFF = {"paused_at": timedelta()}
+GONE = {"gone_at": timedelta(), "enabled": False}
 
 
 @db
 def test_what_is_paused_or_gone_gets_nothing(shelf: ProviderAccount) -> None:
-    shelf.devices.filter(device_id="1").update(**OFF)
-    Sim.objects.filter(device__device_id="2", slot=0).update(**OFF)
-    shelf.devices.filter(device_id="3").update(**GONE)
+    shelf.devices.filter(device_id="1").update(**dated(OFF))
+    Sim.objects.filter(device__device_id="2", slot=0).update(**dated(OFF))
+    shelf.devices.filter(device_id="3").update(**dated(GONE))
     assert places(shelf.pk, Choice.read("all sims")) == [("2", 1)]
     assert places(shelf.pk, Choice.read("all devices")) == [("2", 1)]
     assert places(shelf.pk, Choice.read("1, 2, 2|0, 3, 2|1")) == [("2", 1)]
@@ -140,7 +141,7 @@ def test_a_sim_that_is_gone_is_none_of_all_sims(shelf: ProviderAccount) -> None:
 
 @db
 def test_what_is_named_and_paused_waits_where_it_is(shelf: ProviderAccount) -> None:
-    shelf.devices.update(**OFF)
+    shelf.devices.update(**dated(OFF))
     assert places(shelf.pk, Choice.read("1, 2|0")) == [("1", None), ("2", 0)]
     with pytest.raises(ValueError, match="All phones of this account are paused"):
         places(shelf.pk, Choice.read("all devices"))
@@ -151,7 +152,7 @@ def test_a_phone_sends_through_its_default_sim(shelf: ProviderAccount) -> None:
     shelf.devices.filter(device_id="2").update(default_slot=1)
     assert places(shelf.pk, Choice.read("2")) == [("2", 1)]
     assert places(shelf.pk, Choice.read("all devices")) == [("1", None), ("2", 1), ("3", None)]
-    Sim.objects.filter(device__device_id="2", slot=1).update(**OFF)
+    Sim.objects.filter(device__device_id="2", slot=1).update(**dated(OFF))
     assert places(shelf.pk, Choice.read("2")) == [("2", 0)]
 
 
@@ -161,7 +162,7 @@ def test_the_chosen_phone_is_the_primary_one(shelf: ProviderAccount) -> None:
     assert places(shelf.pk, Choice()) == [("1", 0)]
     shelf.devices.filter(device_id="3").update(chosen=True)
     assert places(shelf.pk, Choice()) == [("3", None)]
-    shelf.devices.filter(device_id="3").update(**GONE)
+    shelf.devices.filter(device_id="3").update(**dated(GONE))
     assert places(shelf.pk, Choice()) == [("1", 0)]
 
 

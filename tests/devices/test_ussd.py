@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +18,7 @@ from messaging import posted
 from providers.models import Exchange, ProviderAccount
 from providers.types import UssdReply
 from sandbox.models import UssdRequest as Dialled
-from tests.base import administrator, person
+from tests.base import administrator, dated, person
 from tests.devices.base import let_the_network_answer, let_time_pass, phone, shelf_at, sim_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -96,11 +97,11 @@ def test_what_cannot_be_dialled_gets_a_sentence(shelf: ProviderAccount, code: st
     ("change", "words"),
     [
         ({"enabled": False}, "is switched off in its app"),
-        ({"gone_at": timezone.now()}, "no longer lists"),
+        ({"gone_at": timedelta()}, "no longer lists"),
     ],
 )
 def test_a_phone_that_is_not_there_dials_nothing(shelf: ProviderAccount, change: dict[str, Any], words: str) -> None:
-    shelf.devices.update(**change)
+    shelf.devices.update(**dated(change))
     with pytest.raises(ussd.Refused, match=words):
         ussd.ask(sim_of(shelf), "*100#", None)
 

@@ -57,7 +57,12 @@ def typed(through: ProviderAccount | Route, **changes: Any) -> dict[str, Any]:
         "numbers": f"{A}\n{B}",
         "text": "Hi",
         "zone": "UTC",
-    } | changes
+    } | chosen_today(changes)
+
+
+def chosen_today(values: dict[str, Any]) -> dict[str, Any]:
+    """What a form sends when it is filled in now: a number of days as the noon that many days from today."""
+    return {name: in_days(value.days) if isinstance(value, timedelta) else value for name, value in values.items()}
 
 
 def sent(client: Client, values: dict[str, Any]) -> Campaign:
@@ -73,7 +78,7 @@ def refused(client: Client, values: dict[str, Any]) -> str:
     return html.unescape(reply.text)
 
 
-def in_days(days: float) -> str:
+def in_days(days: int) -> str:
     return f"{datetime.now(UTC) + timedelta(days=days):%Y-%m-%d}T12:00"
 
 
@@ -113,10 +118,11 @@ def test_a_route_can_what_one_of_its_accounts_can(client: Client, route: Route) 
 
 
 def test_only_a_route_is_told_when_to_finish(client: Client, main: ProviderAccount, route: Route) -> None:
-    campaign = sent(client, typed(route, finish_by=in_days(2), zone="Asia/Tokyo"))
-    assert campaign.finish_by == datetime.fromisoformat(f"{in_days(2)}+09:00")
-    page = client.post(URL, typed(main, finish_by=in_days(2))).text
-    assert "Only a route can be told when to finish." in page and in_days(2) in page
+    end = in_days(2)
+    campaign = sent(client, typed(route, finish_by=end, zone="Asia/Tokyo"))
+    assert campaign.finish_by == datetime.fromisoformat(f"{end}+09:00")
+    page = client.post(URL, typed(main, finish_by=end)).text
+    assert "Only a route can be told when to finish." in page and end in page
 
 
 # --- Phones ------------------------------------------------------------------------------------------
@@ -199,20 +205,20 @@ def test_hours_are_kept_in_one_spelling_with_their_clock(client: Client, main: P
 
 
 def test_what_has_not_left_by_then_does_not_go(client: Client, main: ProviderAccount) -> None:
-    campaign = sent(client, typed(main, due=in_days(1), expires_at=in_days(2)))
-    assert campaign.expires_at == datetime.fromisoformat(f"{in_days(2)}Z")
+    end = in_days(2)
+    campaign = sent(client, typed(main, due=in_days(1), expires_at=end))
+    assert campaign.expires_at == datetime.fromisoformat(f"{end}Z")
     assert set(Message.objects.values_list("expires_at", flat=True)) == {campaign.expires_at}
 
 
-LATE = (datetime.now(UTC) + timedelta(days=2)).strftime("%a") + " 08:00-20:00"
+DAY = timedelta(days=1)
 REFUSED = {
     "no hours": ({"hours": "always"}, "“always” is neither days nor hours."),
     "nobody's hours": ({"by_recipient": "on"}, "Say which hours they are. Write them as Mon-Fri 08:00-20:00"),
     "no time": ({"expires_at": "tonight"}, "This is not a date and time."),
     "over": ({"expires_at": "2020-01-01T10:00"}, "This time is over."),
-    "before it begins": ({"due": in_days(3), "expires_at": in_days(2)}, "This is not after the time at which"),
-    "in no sending hours": ({"hours": LATE, "expires_at": in_days(1)}, "There are no sending hours before then."),
-    "at no clock": ({"hours": "8-20", "expires_at": in_days(1), "zone": "Mars/Olympus"}, "no such time zone"),
+    "before it begins": ({"due": 3 * DAY, "expires_at": 2 * DAY}, "This is not after the time at which"),
+    "at no clock": ({"hours": "8-20", "expires_at": DAY, "zone": "Mars/Olympus"}, "no such time zone"),
 }
 
 
@@ -221,6 +227,12 @@ def test_what_is_wrong_is_said_and_shown_unfolded(client: Client, main: Provider
     changes, sentence = REFUSED[case]
     page = refused(client, typed(main, **changes))
     assert sentence in page and '<details id="rare" open>' in page
+
+
+def test_an_end_before_the_next_sending_hours_is_refused(client: Client, main: ProviderAccount) -> None:
+    today = datetime.now(UTC)
+    chosen = {"hours": f"{today + 2 * DAY:%a} 08:00-20:00", "expires_at": f"{today + DAY:%Y-%m-%d}T12:00"}
+    assert "There are no sending hours before then." in refused(client, typed(main, **chosen))
 
 
 def test_they_are_folded_away_until_one_is_used(client: Client, main: ProviderAccount) -> None:
@@ -256,8 +268,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "priority": {"priority": "on"},
     "hours": {"hours": "Mon 08:00-20:00"},
     "whose clock": {"by_recipient": ""},
-    "end": {"expires_at": in_days(9)},
-    "time": {"due": in_days(2)},
+    "end": {"expires_at": 9 * DAY},
+    "time": {"due": 2 * DAY},
     "now": {"due": ""},
 }
 
@@ -270,7 +282,7 @@ def test_a_choice_changed_after_it_was_sent_is_not_lost_in_silence(
     first = client.post(URL, values)
     assert client.post(URL, values)["Location"] == first["Location"]
     changes = CHANGES[case] or {"account": f"route:{route.pk}"}
-    assert "was sent already" in client.post(URL, values | changes).text
+    assert "was sent already" in client.post(URL, values | chosen_today(changes)).text
     assert Campaign.objects.count() == 1
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from messaging import ledger, moving, waiting
 from messaging.models import Message
 from providers.models import Exchange, ProviderAccount
-from tests.base import account, signed_in
+from tests.base import account, dated, signed_in
 from tests.devices.base import phone
 
 pytestmark = pytest.mark.django_db
@@ -120,7 +120,7 @@ def test_without_another_phone_it_says_so(shelf: ProviderAccount) -> None:
     [
         ({}, "phone", "Shed is paused. Resume it"),
         ({}, "sim", "Shed · 0 is paused. Resume it"),
-        ({"due_at": timezone.now() + timedelta(minutes=5), "error_code": "sim_limit"}, "phone", "Shed is paused."),
+        ({"due_at": timedelta(minutes=5), "error_code": "sim_limit"}, "phone", "Shed is paused."),
         ({}, "gone", "no longer lists the phone Shed"),
     ],
 )
@@ -132,7 +132,7 @@ def test_a_message_says_that_its_phone_is_paused(
         shed.sims.filter(slot=0).update(paused_at=now)
     else:
         shelf.devices.filter(pk=shed.pk).update(**{"gone_at" if paused == "gone" else "paused_at": now})
-    found = waiting._phone(Message.objects.get(pk=messages(shelf, **message)[0]), now)
+    found = waiting._phone(Message.objects.get(pk=messages(shelf, **dated(message))[0]), now)
     assert found is not None and words in found.text and found.attention
 
 

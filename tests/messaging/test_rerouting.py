@@ -17,12 +17,12 @@ from messaging.models import Attempt, Campaign, Lease, Message, Route, RouteMemb
 from providers import pacing
 from providers.models import RETRY, Exchange, ProviderAccount
 from providers.types import Feature, Status
-from tests.base import account
+from tests.base import account, dated
 from tests.messaging.counts import kept, recounted
 
 pytestmark = pytest.mark.django_db
 
-LONG_AGO = timezone.now() - timedelta(minutes=1)
+LONG_AGO = -timedelta(minutes=1)
 
 
 def route(*names: str, strategy: str = Route.ORDERED, kind: str = "smsprovider", **columns: list[Any]) -> Route:
@@ -40,14 +40,14 @@ def waiting(made: Route, name: str, n: int = 1, **values: Any) -> list[Message]:
     """Messages of the route in the queue of an account."""
     row = ProviderAccount.objects.get(name=name)
     start = Message.objects.count()
-    fields = {"account": row, "route": made, "text": "x", "status": Status.QUEUED.value, "due_at": LONG_AGO, **values}
+    fields = dated({"account": row, "route": made, "text": "x", "status": "queued", "due_at": LONG_AGO, **values})
     return ledger.insert(
         [Message(**{"number": f"+372555{index:06}", **fields}) for index in range(start, start + n)]  # type: ignore[arg-type]
     )
 
 
 def down(name: str, **values: Any) -> None:
-    ProviderAccount.objects.filter(name=name).update(**values or {"paused_reason": "The key was refused."})
+    ProviderAccount.objects.filter(name=name).update(**dated(values) or {"paused_reason": "The key was refused."})
 
 
 def up(name: str) -> None:

@@ -4,13 +4,12 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
-from django.utils import timezone
 
 from messaging import routes
 from messaging.models import Route, RouteMember
 from providers.models import ProviderAccount
 from providers.types import Feature, MessageType
-from tests.base import account
+from tests.base import account, dated
 
 pytestmark = pytest.mark.django_db
 
@@ -43,7 +42,7 @@ def test_in_order_the_first_account_takes_everything() -> None:
     assert routes.choose(made, numbers(5), 0) == [a] * 5
 
 
-AGO = timezone.now() - timedelta(minutes=1)
+AGO = -timedelta(minutes=1)
 UNABLE = {
     "switched off": {"enabled": False},
     "paused": {"paused_reason": "The key was refused."},
@@ -56,14 +55,14 @@ UNABLE = {
 @pytest.mark.parametrize("values", UNABLE.values(), ids=UNABLE)
 def test_the_next_stands_in_for_an_account_that_cannot_send(values: dict[str, object]) -> None:
     made, (a, b, _c) = three()
-    ProviderAccount.objects.filter(pk=a).update(**values)
+    ProviderAccount.objects.filter(pk=a).update(**dated(values))
     assert routes.choose(made, numbers(2), 0) == [b, b]
 
 
 @pytest.mark.parametrize(
     "values",
     [
-        {"down_since": timezone.now() + timedelta(hours=1)},  # for less than the time that is granted
+        {"down_since": timedelta(hours=1)},  # for less than the time that is granted
         {"credits": 0, "credits_seen_at": AGO - routes.BELIEVED},
         {"credits": 1, "credits_seen_at": AGO},
         {"credits_unlimited": True, "credits_seen_at": AGO},
@@ -71,7 +70,7 @@ def test_the_next_stands_in_for_an_account_that_cannot_send(values: dict[str, ob
 )
 def test_what_may_be_over_keeps_no_account_from_sending(values: dict[str, object]) -> None:
     made, (a, _b, _c) = three()
-    ProviderAccount.objects.filter(pk=a).update(**values)
+    ProviderAccount.objects.filter(pk=a).update(**dated(values))
     assert routes.choose(made, numbers(1), 0) == [a]
 
 

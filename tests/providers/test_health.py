@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 
 from messaging import ledger
 from messaging.models import Message
@@ -18,8 +17,7 @@ from providers.models import ProviderAccount
 from tests.base import account, person, signed_in
 
 pytestmark = pytest.mark.django_db
-NOW = timezone.now()
-LATER = NOW + timedelta(minutes=8)
+NOW, LATER = timedelta(), timedelta(minutes=8)
 EMPTY = {"credits": 0, "credits_seen_at": NOW}
 ERROR = {"paused_reason": "Refused.", "paused_code": "401", "paused_at": NOW, "probe_at": LATER}
 
@@ -44,8 +42,9 @@ def test_the_first_thing_that_keeps_it_from_sending_is_told(case: str) -> None:
 
 
 def test_it_tells_since_when_and_when_it_is_tried_again() -> None:
-    found = health.of(account(**ERROR))
-    assert (found.since, found.next_at) == (NOW, LATER)
+    row = account(**ERROR)
+    found = health.of(row)
+    assert (found.since, found.next_at) == (row.paused_at, row.paused_at + LATER)
 
 
 def test_what_a_person_paused_is_not_tried_again() -> None:
