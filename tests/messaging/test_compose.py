@@ -324,8 +324,8 @@ def test_without_an_account_the_page_says_what_to_do(client: Client) -> None:
 
 
 def test_an_account_of_a_kind_that_is_gone_is_no_choice(client: Client, main: ProviderAccount) -> None:
-    ProviderAccount.objects.create(name="Old", kind="gone", base_url="http://127.0.0.1:9")
-    assert "Old" not in client.get(URL).text
+    ProviderAccount.objects.create(name="Abandoned", kind="gone", base_url="http://127.0.0.1:9")
+    assert "Abandoned" not in client.get(URL).text
 
 
 @pytest.mark.parametrize(("permissions", "status"), [((), 403), (("messaging.add_message",), 200)])
