@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.apps import apps
 from django.contrib import admin
 from django.core.cache import cache
@@ -239,8 +240,9 @@ def test_messages_of_yesterday_are_not_counted() -> None:
 
 
 def test_the_bars_are_stacked_and_lead_to_their_hour_of_the_log() -> None:
-    sent(account(), delivered=3, failed=1, queued=2)
-    bars = signed_in().get("/").context["bars"]
+    with time_machine.travel(timezone.now(), tick=False):
+        sent(account(), delivered=3, failed=1, queued=2)
+        bars = signed_in().get("/").context["bars"]
     assert [bar.total for bar in bars] == [0] * 23 + [6]
     assert bars[-1].parts == (("ok", 3), ("wait", 2), ("bad", 1))
     assert bars[-1].href.startswith(reverse("messaging-log") + "?from=")

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import time_machine
 from django.utils import timezone
 from django_q.models import OrmQ
 
@@ -77,7 +78,9 @@ def test_outside_the_hours_messages_wait_for_the_opening() -> None:
 def test_each_recipient_is_written_to_by_their_own_clock() -> None:
     now = timezone.now()
     here = {"+4930123456": "Europe/Berlin", "+81312345678": "Asia/Tokyo"}
-    campaigns.submit(Draft(account("Wire", "smsprovider"), list(here), "Hello", hours="09:00-10:00", by_recipient=True))
+    draft = Draft(account("Wire", "smsprovider"), list(here), "Hello", hours="09:00-10:00", by_recipient=True)
+    with time_machine.travel(now, tick=False):
+        campaigns.submit(draft)
     due: dict[str, datetime] = dict(Message.objects.values_list("number", "due_at"))
     for number, zone in here.items():
         assert due[number].astimezone(ZoneInfo(zone)).hour == 9
