@@ -11,12 +11,14 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
 import psycopg
 import pytest
+import time_machine
 from django.conf import settings
 from django.core.cache import cache
 from django.test import Client, TransactionTestCase
@@ -106,6 +108,14 @@ def only_this_machine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         network.refuse_others(patch)
         yield
+
+
+@pytest.fixture
+def still() -> Iterator[time_machine.Traveller]:
+    """The clock stands at the present moment, however long the machine takes: for tests that look at how much time
+    is left. ``still.shift(seconds)`` moves it."""
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        yield clock
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -91,6 +91,7 @@ def test_it_limits_wrong_tries_and_then_refuses_even_the_right_password() -> Non
     assert not response.wsgi_request.user.is_authenticated
 
 
+@pytest.mark.usefixtures("still")
 def test_tries_are_counted_by_the_address_that_our_proxy_tells(settings: Any) -> None:
     settings.SMSDASH_PROXIES = 1
     person("alice")
@@ -105,6 +106,7 @@ def test_tries_are_counted_by_the_address_that_our_proxy_tells(settings: Any) ->
     assert b"Too many failed" in refused and b"Too many failed" not in tries("alice", "203.0.113.8")
 
 
+@pytest.mark.usefixtures("still")
 def test_too_many_tries_are_told_how_long_to_wait() -> None:
     answers = [Client().post("/login/", {"login": f"name{n}", "password": "wrong"}) for n in range(31)]
     assert answers[-1].status_code == 429 and b"Wait a minute" in answers[-1].content

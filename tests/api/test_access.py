@@ -380,6 +380,7 @@ def test_requests_at_once_spend_a_budget_once() -> None:
 
 
 @pytest.mark.once
+@pytest.mark.usefixtures("still")
 def test_the_limit_in_memory_is_shared_by_threads(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SMSDASH_API_RATE = Rate(100, 60)
     monkeypatch.setattr(access.pacing.Log, "add", _slowly(access.pacing.Log.add))

@@ -143,6 +143,7 @@ def test_a_webhook_whose_secret_is_locked_pauses(settings: Any, answers: Callabl
 # --- Again and again -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("still")
 def test_a_failure_is_tried_again_for_a_day_and_then_given_up(
     receiver: HTTPServer, answers: Callable[..., str]
 ) -> None:
@@ -197,6 +198,7 @@ def test_nobody_there_is_a_failure_with_its_reason() -> None:
     assert (hook.failures, hook.failing_since is not None, hook.paused_reason) == (1, True, "")
 
 
+@pytest.mark.usefixtures("still")
 def test_those_of_one_message_wait_for_each_other(receiver: HTTPServer) -> None:
     hook = webhook(url=receiver.url_for("/hook"))
     first, second, other = delivery(hook), delivery(hook), delivery(hook, "message:2")
@@ -279,6 +281,7 @@ def test_a_slow_endpoint_delays_nobody_else(receiver: HTTPServer, answers: Calla
     assert all(waited) and len(waited) == 12 and len(seen) == 30
 
 
+@pytest.mark.usefixtures("still")
 def test_an_endpoint_that_fails_is_left_alone_for_longer_and_longer(answers: Callable[..., str]) -> None:
     hook = webhook(url=answers(500))
     for n in range(20):

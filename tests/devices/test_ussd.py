@@ -241,6 +241,7 @@ def test_a_late_answer_is_still_taken(shelf: ProviderAccount) -> None:
 # --- Answered when asked -----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("still")
 def test_the_answer_is_asked_for_where_nobody_posts_it(quiet: ProviderAccount) -> None:
     request = dial(quiet)
     let_the_network_answer()
@@ -252,6 +253,7 @@ def test_the_answer_is_asked_for_where_nobody_posts_it(quiet: ProviderAccount) -
     assert (fresh(request).state, fresh(request).polls) == (State.ANSWERED, 1)
 
 
+@pytest.mark.usefixtures("still")
 def test_it_asks_less_and_less_often_until_it_gives_up(quiet: ProviderAccount) -> None:
     request = dial(quiet, "*903#")
     asked_after, spent = [], 0.0
@@ -266,6 +268,7 @@ def test_it_asks_less_and_less_often_until_it_gives_up(quiet: ProviderAccount) -
     assert "No answer in 3 minutes" in fresh(request).error
 
 
+@pytest.mark.usefixtures("still")
 def test_a_request_whose_answer_broke_off_is_looked_for_and_not_dialled_again(quiet: ProviderAccount) -> None:
     earlier = dial(quiet, "*907#")
     let_the_network_answer()

@@ -47,6 +47,7 @@ def test_a_click_that_comes_too_late_says_so(main: ProviderAccount) -> None:
     assert one.state == "sending"
 
 
+@pytest.mark.usefixtures("still")
 def test_the_time_to_undo_runs_down_by_polling(main: ProviderAccount) -> None:
     one = campaign(main, {}, complete=False, total=5, cursor=expanding.FIRST)
     client = signed_in()

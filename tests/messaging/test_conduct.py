@@ -227,6 +227,7 @@ def test_a_state_changes_once(account: ProviderAccount, carrier: Carrier) -> Non
 # --- Undo and cancel ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("still")
 def test_it_can_be_taken_back_whole_for_a_while(account: ProviderAccount, carrier: Carrier, settings: Any) -> None:
     settings.SMSDASH_UNDO_SECONDS = 30
     campaign = send(account)
@@ -409,6 +410,7 @@ def test_of_a_scheduled_one_nothing_is_left_once_all_its_messages_are_canceled(a
     assert conduct.state(campaign) == "finished"
 
 
+@pytest.mark.usefixtures("still")
 def test_progress_tells_the_rate_and_the_time_left(account: ProviderAccount) -> None:
     campaign = send(account, 4)
     Campaign.objects.update(due_at=timezone.now() - timedelta(minutes=1))

@@ -168,7 +168,7 @@ def test_after_resuming_the_queue_goes_out(account: ProviderAccount, provider: P
 
 
 @pytest.mark.parametrize(
-    "reply", [refusal(429, "rate_limit_exceeded", **{"retry-after": "1"}), Reply(503, {"retry-after": "1"}, b"")]
+    "reply", [refusal(429, "rate_limit_exceeded", **{"retry-after": "90"}), Reply(503, {"retry-after": "90"}, b"")]
 )
 def test_a_provider_that_asks_to_wait_is_waited_for(
     reply: Reply, account: ProviderAccount, provider: Provider, monkeypatch: pytest.MonkeyPatch
@@ -178,11 +178,13 @@ def test_a_provider_that_asks_to_wait_is_waited_for(
     work(account)
     assert len(provider.requests) == 1
     assert set(Message.objects.values_list("status", "attempts")) == {("queued", 0)}
+    Pace.objects.update(held_until=pacing.now() + 1)
     monkeypatch.setattr(drain, "PATIENCE", 5.0)
     work(account)
     assert provider.taken == Counter(GOOD)
 
 
+@pytest.mark.usefixtures("still")
 def test_an_unreachable_provider_is_tried_again_later(account: ProviderAccount, provider: Provider) -> None:
     def unreachable(numbers: list[str]) -> Reply:
         raise errors.Unreachable
@@ -219,6 +221,7 @@ def test_what_may_have_been_taken_is_uncertain_and_never_sent_again(
     assert set(statuses().values()) == {"uncertain"}
 
 
+@pytest.mark.usefixtures("still")
 def test_a_provider_that_never_answers_clearly_does_not_use_up_the_queue(
     account: ProviderAccount, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

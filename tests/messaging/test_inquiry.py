@@ -18,7 +18,7 @@ from providers.types import Outgoing, Send, Status
 from sandbox.models import Message as Carried
 from tests import base
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("still")]
 TO, TEXT = "+15550100001", "Doors open at seven."
 
 

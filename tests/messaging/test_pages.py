@@ -164,6 +164,7 @@ def test_a_message_that_moves_moves_in_the_log(made: list[Message]) -> None:
     assert [found.pk for found in pages.page(Filters(status="canceled")).rows] == [row.pk]
 
 
+@pytest.mark.usefixtures("still")
 def test_the_fixed_query_means_the_same_at_any_time() -> None:
     filters = Filters(status="failed", period="hour", text="12")
     read = Filters.from_query(QueryDict(filters.fixed))

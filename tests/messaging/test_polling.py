@@ -15,7 +15,7 @@ from providers.transport import HttpTransport
 from providers.types import Reply, Request
 from tests import base
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("still")]
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def message(account: ProviderAccount) -> Message:
     return ledger.insert([row])[0]
 
 
-def answering(monkeypatch: pytest.MonkeyPatch, status: str, code: int = 200) -> list[str]:
+def answering(monkeypatch: pytest.MonkeyPatch, status: str, code: int = 200, **headers: str) -> list[str]:
     asked: list[str] = []
 
     def transport(self: HttpTransport, request: Request) -> Reply:
         asked.append(request.path)
         body = {"message_id": "msg_1", "to": "+11234567890", "message": "x", "status": status}
-        return Reply(code, {"content-type": "application/json"}, json.dumps(body).encode())
+        return Reply(code, {"content-type": "application/json", **headers}, json.dumps(body).encode())
 
     monkeypatch.setattr(HttpTransport, "__call__", transport)
     return asked
@@ -234,7 +234,7 @@ def test_a_worker_that_could_send_does_not_go_on_asking(
 
 
 def test_a_provider_that_is_busy_is_left_alone(account: ProviderAccount, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = answering(monkeypatch, "x", code=429)
+    asked = answering(monkeypatch, "x", code=429, **{"retry-after": "60"})
     several(account, 5)
     polling.poll(account.pk)
     assert (len(asked), due(account)) == (1, 0)

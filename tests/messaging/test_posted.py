@@ -267,6 +267,7 @@ def test_a_killed_worker_leaves_stop_to_the_next(account: ProviderAccount) -> No
 # --- Our own failures --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("still")
 def test_what_we_cannot_work_on_holds_up_nothing_and_is_tried_again(account: ProviderAccount) -> None:
     messages = [sent(account, f"m{n}") for n in range(9)]
     post(account, *(report(f"m{n}") for n in range(9)))

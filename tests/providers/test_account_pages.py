@@ -247,7 +247,7 @@ def test_editing_does_not_undo_a_pause_that_came_meanwhile(client: Client, monke
 
 
 def test_the_page_asks_a_known_number_of_questions(client: Client, django_assert_num_queries: Callable) -> None:
-    row = account()
+    row = account(rates=["100/hour"])
     pacing.reserve(row, row.windows, 3, urgent=True)
     in_its_way = sum(relation.on_delete is models.PROTECT for relation in row._meta.related_objects)
     # session, person; row, credentials; the row as stored, the last test, what waits; what is in the way of a deletion

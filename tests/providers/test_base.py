@@ -273,7 +273,7 @@ def test_retry_after_is_seconds_or_a_date_or_the_reset() -> None:
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     window = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "9"}
     assert retry_after({"retry-after": "7"}) == 7.0
-    assert retry_after({"retry-after": later}) == pytest.approx(60, abs=5)
+    assert retry_after({"retry-after": later}) == pytest.approx(60, abs=30)
     assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
     assert retry_after(window) == 9.0
     assert retry_after({"retry-after": "soon"}) is None
@@ -288,7 +288,7 @@ def test_retry_after_is_a_time_that_can_be_waited(value: str) -> None:
 
 def test_a_date_without_a_zone_is_read_as_utc() -> None:
     later = (datetime.now(UTC) + timedelta(seconds=60)).strftime("%a, %d %b %Y %H:%M:%S")
-    assert retry_after({"retry-after": later}) == pytest.approx(60, abs=5)
+    assert retry_after({"retry-after": later}) == pytest.approx(60, abs=30)
 
 
 def test_a_character_that_cannot_be_sent_is_refused_before_anything_left() -> None:

@@ -117,6 +117,7 @@ def test_the_probe_is_kept_as_an_exchange_without_the_key(provider: responses.Re
     assert trace and trace.status == 200 and "secret-1234" not in str(trace)
 
 
+@pytest.mark.usefixtures("still")
 def test_while_it_is_refused_it_asks_ever_more_rarely_up_to_an_hour(provider: responses.RequestsMock) -> None:
     row = refused(rates=["100/second"])
     provider.get(f"{URL}/account", json=REFUSED, status=401)
@@ -150,13 +151,13 @@ def test_an_answer_that_says_nothing_of_the_account_leaves_it_paused(provider: r
 
 def test_a_probe_waits_for_the_rate_limit(provider: responses.RequestsMock) -> None:
     row = refused()
-    pacing.hold(row, 120)
+    pacing.hold(row, 1200)
     probing.probe(row.pk)
-    assert (state(row)[2], minutes_to_probe(row), len(provider.calls)) == (0, 2.0, 0)
+    assert (state(row)[2], round(minutes_to_probe(row)), len(provider.calls)) == (0, 20, 0)
 
 
 def test_it_takes_a_place_in_the_rate_limit(provider: responses.RequestsMock) -> None:
-    row = refused()
+    row = refused(rates=["100/hour"])
     answers(provider)
     probing.probe(row.pk)
     assert sum(pacing.used(row, row.windows).values()) == 1
