@@ -15,7 +15,7 @@ from providers.transport import HttpTransport
 from providers.types import Reply, Request
 from tests import base
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("still")]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -54,6 +54,7 @@ def test_it_learns_the_status(account: ProviderAccount, message: Message, monkey
     assert (message.status, message.poll_at) == ("delivered", None)
 
 
+@pytest.mark.usefixtures("still")
 def test_it_asks_less_and_less_often(
     account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_last_answer_is_heard(account: ProviderAccount, message: Message, monk
     assert (message.status, message.error_code) == ("delivered", "")
 
 
+@pytest.mark.usefixtures("still")
 def test_there_is_a_longest_time_between_two_looks(
     account: ProviderAccount, message: Message, monkeypatch: pytest.MonkeyPatch
 ) -> None:
