@@ -221,13 +221,13 @@ def test_what_may_have_been_taken_is_uncertain_and_never_sent_again(
     assert set(statuses().values()) == {"uncertain"}
 
 
-@pytest.mark.usefixtures("still")
 def test_a_provider_that_never_answers_clearly_does_not_use_up_the_queue(
     account: ProviderAccount, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(account.kind_class, "max_batch", 3)
     monkeypatch.setattr(account.kind_class, "concurrency", 1)
     monkeypatch.setattr(dispatch, "SMALL", 0)
+    monkeypatch.setattr(Lane, "patience", lambda lane: 600.0)
     send(account, [f"+1555300{n:04d}" for n in range(60)])
     provider.answer = lambda numbers: json_reply(500, {})
     work(account)
