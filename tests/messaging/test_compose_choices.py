@@ -232,7 +232,8 @@ def test_what_is_wrong_is_said_and_shown_unfolded(client: Client, main: Provider
 def test_an_end_before_the_next_sending_hours_is_refused(client: Client, main: ProviderAccount) -> None:
     today = datetime.now(UTC)
     chosen = {"hours": f"{today + 2 * DAY:%a} 08:00-20:00", "expires_at": f"{today + DAY:%Y-%m-%d}T12:00"}
-    assert "There are no sending hours before then." in refused(client, typed(main, **chosen))
+    page = refused(client, typed(main, **chosen))
+    assert "There are no sending hours before then." in page and '<details id="rare" open>' in page
 
 
 def test_they_are_folded_away_until_one_is_used(client: Client, main: ProviderAccount) -> None:

@@ -178,6 +178,7 @@ def test_a_provider_that_asks_to_wait_is_waited_for(
     work(account)
     assert len(provider.requests) == 1
     assert set(Message.objects.values_list("status", "attempts")) == {("queued", 0)}
+    assert 60 < Pace.objects.get().held_until - pacing.now() <= 90
     Pace.objects.update(held_until=pacing.now() + 1)
     monkeypatch.setattr(drain, "PATIENCE", 5.0)
     work(account)
